@@ -1,0 +1,2 @@
+//! Deep3M.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What every format must do.
