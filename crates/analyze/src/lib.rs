@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Measures segmentations: how well a prediction agrees with the truth, and pictures that show it.
+
+mod confusion;
+
+pub use confusion::Confusion;
