@@ -7,17 +7,18 @@
 
 mod binning;
 pub mod conformance;
+mod cropped;
 mod error;
 pub mod formats;
 pub mod fs;
 mod open;
 mod region;
-
 mod variation;
 mod volume;
 mod voxel;
 
 pub use binning::Binning;
+pub use cropped::crop;
 pub use error::{Place, VolumeError};
 pub use open::{Format, create, open};
 pub use region::{Extent, Index, Region, RegionParseError};
