@@ -79,7 +79,9 @@ pub enum VolumeError {
         place: Place,
     },
     /// A slice of another size or type than the first of its folder or stack.
-    #[error("{place}: found {found}; expected {expected}, as in {first}. All slices of a volume have one size and bit depth")]
+    #[error(
+        "{place}: found {found}; expected {expected}, as in {first}. All slices of a volume have one size and bit depth"
+    )]
     SliceDiffers {
         /// The slice.
         place: Place,

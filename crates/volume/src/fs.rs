@@ -1,1 +1,207 @@
-//! Files.
+//! The one way in which Deep3M touches files: every error names its path, and a file is either whole or absent.
+//!
+//! A file is written under a temporary name (`.name.<process>-<count>.part`, in the same folder), flushed to the disk
+//! and renamed. A reader, or a run that goes on after a crash, never takes half a file for a whole one.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::VolumeError;
+
+/// The bytes of a file.
+pub fn read(path: &Path) -> Result<Vec<u8>, VolumeError> {
+    fs::read(path).map_err(|e| VolumeError::io(path, "read", e))
+}
+
+/// The text of a file; [`VolumeError::Io`] also where it is not UTF-8.
+pub fn read_to_string(path: &Path) -> Result<String, VolumeError> {
+    fs::read_to_string(path).map_err(|e| VolumeError::io(path, "read", e))
+}
+
+/// A file opened to read.
+pub fn open(path: &Path) -> Result<File, VolumeError> {
+    File::open(path).map_err(|e| VolumeError::io(path, "open", e))
+}
+
+/// The size of a file in bytes.
+pub fn size(path: &Path) -> Result<u64, VolumeError> {
+    Ok(fs::metadata(path).map_err(|e| VolumeError::io(path, "open", e))?.len())
+}
+
+/// What lies in a folder, sorted by name.
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>, VolumeError> {
+    let io = |e| VolumeError::io(folder, "list", e);
+    let mut paths =
+        fs::read_dir(folder).map_err(io)?.map(|entry| Ok(entry.map_err(io)?.path())).collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Makes a folder, with those above it; it may exist.
+pub fn create_dir(path: &Path) -> Result<(), VolumeError> {
+    fs::create_dir_all(path).map_err(|e| VolumeError::io(path, "create folder", e))
+}
+
+/// Removes a file, if it is there.
+pub fn remove_file(path: &Path) -> Result<(), VolumeError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(VolumeError::io(path, "remove", e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder with everything in it, if it is there.
+pub fn remove_dir(path: &Path) -> Result<(), VolumeError> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(VolumeError::io(path, "remove", e)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file: afterwards it is whole and on the disk, or, on an error, as it was before.
+///
+/// Makes the folder where it is missing.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), VolumeError> {
+    write_piece(path, bytes)?;
+    sync_dir(parent(path))
+}
+
+/// As [`write_atomic`], but leaves it to the caller to [`sync_dir`] the folder when all its pieces are written: after a
+/// power cut a piece may be missing, but none is half there.
+pub fn write_piece(path: &Path, bytes: &[u8]) -> Result<(), VolumeError> {
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(|e| VolumeError::io(path, "write", e))?;
+    file.publish()
+}
+
+/// Makes the names in a folder last through a power cut (on Unix; elsewhere the system does it by itself).
+pub fn sync_dir(folder: &Path) -> Result<(), VolumeError> {
+    if cfg!(unix) {
+        open(folder)?.sync_all().map_err(|e| VolumeError::io(folder, "flush", e))?;
+    }
+    Ok(())
+}
+
+/// A file that appears under its name only when it is complete; dropped before, it leaves nothing.
+#[derive(Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: Option<BufWriter<File>>,
+}
+
+impl AtomicFile {
+    /// Starts a file under a temporary name. Makes the folder where it is missing.
+    pub fn create(path: &Path) -> Result<Self, VolumeError> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}-{}.part", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+        let temporary = path.with_file_name(name);
+        let open = || OpenOptions::new().write(true).create(true).truncate(true).open(&temporary);
+        let file = match open() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                create_dir(parent(path))?;
+                open()
+            }
+            other => other,
+        };
+        let file = file.map_err(|e| VolumeError::io(path, "create", e))?;
+        Ok(Self { path: path.to_owned(), temporary, file: Some(BufWriter::new(file)) })
+    }
+
+    /// Flushes everything to the disk and gives the file its name, then flushes the name.
+    pub fn commit(mut self) -> Result<(), VolumeError> {
+        self.publish()?;
+        sync_dir(parent(&self.path))
+    }
+
+    fn publish(&mut self) -> Result<(), VolumeError> {
+        let io = |e| VolumeError::io(&self.path, "write", e);
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let written = file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        let renamed = written.and_then(|()| fs::rename(&self.temporary, &self.path));
+        if renamed.is_err() {
+            let _ = fs::remove_file(&self.temporary);
+        }
+        renamed.map_err(io)
+    }
+
+    fn inner(&mut self) -> io::Result<&mut BufWriter<File>> {
+        self.file.as_mut().ok_or_else(|| io::Error::other("the file is already complete"))
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner()?.flush()
+    }
+}
+
+impl Seek for AtomicFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner()?.seek(to)
+    }
+
+    fn stream_position(&mut self) -> io::Result<u64> {
+        // BufWriter answers this without flushing its buffer, unlike `seek`.
+        self.inner()?.stream_position()
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            // `into_parts` does not write what is buffered: the file is given up.
+            drop(file.into_parts());
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/a.json");
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
+        assert_eq!(read(&path).unwrap(), b"two");
+        assert_eq!(list(path.parent().unwrap()).unwrap(), [path], "no temporary file stays");
+    }
+
+    #[test]
+    fn a_file_given_up_leaves_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tif");
+        write_atomic(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(&[0; 100_000]).unwrap();
+        drop(file);
+        assert_eq!(read(&path).unwrap(), b"old");
+        assert_eq!(list(folder.path()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn errors_name_the_path() {
+        let error = read(Path::new("/nowhere/at/all")).unwrap_err().to_string();
+        assert!(error.starts_with("/nowhere/at/all: read: "), "{error}");
+    }
+}

@@ -6,6 +6,7 @@
 //! [`open()`] chooses the format from the address, [`create()`] from the ending of the output's name.
 
 mod binning;
+mod cache;
 pub mod conformance;
 mod cropped;
 mod error;
@@ -20,7 +21,7 @@ mod voxel;
 pub use binning::Binning;
 pub use cropped::crop;
 pub use error::{Place, VolumeError};
-pub use open::{Format, create, open};
+pub use open::{Format, OpenOptions, create, open, open_with, reopen};
 pub use region::{Extent, Index, Region, RegionParseError};
 pub use variation::Variation;
 pub use volume::{Block, Volume, VolumeInfo, VolumeSpec, VolumeWriter, copy};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Volume, VolumeError, VolumeSpec, VolumeWriter};
+use crate::formats::{ome_zarr, slices, tiff};
+use crate::{Place, Volume, VolumeError, VolumeSpec, VolumeWriter, fs};
 
 /// How a volume is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,21 +23,142 @@ pub enum Format {
     OmeZarr,
 }
 
-/// Opens the volume at an address.
+/// How to open a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// How many bytes of decoded voxels the volume may keep, for all threads together. Beyond that it holds no more
+    /// than one piece (section, strip, tile or chunk) per reading thread.
+    pub cache_bytes: usize,
+}
+
+impl Default for OpenOptions {
+    /// 256 MiB of decoded voxels.
+    fn default() -> Self {
+        Self { cache_bytes: 256 << 20 }
+    }
+}
+
+impl OpenOptions {
+    /// Keeps at most `bytes` of decoded voxels; 0 keeps nothing.
+    #[must_use]
+    pub const fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+}
+
+/// Opens the volume at an address, with the default [`OpenOptions`].
 ///
 /// A folder with `zarr.json` is OME-Zarr, another folder its slices, a `.tif` or `.tiff` file a stack, a `.png` file a
 /// volume of one section.
 pub fn open(path: &Path) -> Result<Arc<dyn Volume>, VolumeError> {
-    let _ = path;
-    todo!()
+    open_with(path, &OpenOptions::default())
 }
 
-/// Starts a new volume; the name's ending says the format: `.zarr` OME-Zarr, `.tif`/`.tiff` a stack, a name without
-/// ending a folder of PNG slices, one that ends in `-tif` ... 
+/// As [`open`], with options.
+pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, VolumeError> {
+    let metadata = std::fs::metadata(path).map_err(|e| VolumeError::io(path, "open", e))?;
+    let volume = if metadata.is_dir() {
+        if path.join("zarr.json").is_file() {
+            ome_zarr::open(path, options)?
+        } else if let Some(old) = [".zattrs", ".zgroup", ".zarray"].iter().find(|name| path.join(name).is_file()) {
+            return Err(VolumeError::Unsupported {
+                place: Place::file(path),
+                found: format!("Zarr v2 ({old})"),
+                expected: "OME-Zarr 0.5, which is Zarr v3 (zarr.json)".into(),
+                hint: "Convert it, for example with: ome2024-ngff-challenge resave IN.zarr OUT.zarr".into(),
+            });
+        } else {
+            slices::open_folder(path, options)?
+        }
+    } else {
+        match ending(path).as_deref() {
+            Some("tif" | "tiff") => tiff::open_stack(path, options)?,
+            Some("png") => slices::open_file(path, options)?,
+            other => {
+                return Err(VolumeError::Unsupported {
+                    place: Place::file(path),
+                    found: other.map_or("a file without ending".into(), |e| format!("a .{e} file")),
+                    expected: "a .tif, .tiff or .png file, a folder of such slices, or an OME-Zarr folder".into(),
+                    hint: "Convert it, for example in Fiji with File > Save As > Tiff.".into(),
+                });
+            }
+        }
+    };
+    Ok(volume.into())
+}
+
+fn ending(path: &Path) -> Option<String> {
+    Some(path.extension()?.to_str()?.to_ascii_lowercase())
+}
+
+/// Starts a new volume; the name's ending says the format: `.zarr` OME-Zarr, `.tif` or `.tiff` a stack, a name without
+/// one of these endings a folder of PNG slices. (A folder of TIFF slices: [`slices::SliceWriter::tiff`].)
+///
+/// With `overwrite`, what is there is removed first if it is a volume; a folder with anything else in it is left alone.
+/// A TIFF stack is replaced only when the new one is complete.
 ///
 /// # Errors
 /// [`VolumeError::Exists`] where something is there and `overwrite` is not set.
 pub fn create(path: &Path, spec: &VolumeSpec, overwrite: bool) -> Result<Box<dyn VolumeWriter>, VolumeError> {
-    let _ = (path, spec, overwrite);
-    todo!()
+    let format = match ending(path).as_deref() {
+        Some("zarr") => Format::OmeZarr,
+        Some("tif" | "tiff") => Format::TiffStack,
+        _ => Format::PngFolder,
+    };
+    make_room(path, format, overwrite)?;
+    Ok(match format {
+        Format::OmeZarr => Box::new(ome_zarr::ZarrWriter::create(path, spec)?),
+        Format::TiffStack => Box::new(tiff::StackWriter::create(path, spec)?),
+        Format::PngFolder | Format::TiffFolder => Box::new(slices::SliceWriter::png(path, spec)?),
+    })
+}
+
+/// Goes on writing an OME-Zarr volume that [`create`] started: metadata and chunks stay, blocks add to or replace them.
+pub fn reopen(path: &Path) -> Result<Box<dyn VolumeWriter>, VolumeError> {
+    Ok(Box::new(ome_zarr::ZarrWriter::reopen(path)?))
+}
+
+/// Sees to it that nothing is in the way of a new volume.
+fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeError> {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let refuse = |found: String| {
+        Err(VolumeError::Unsupported {
+            place: Place::file(path),
+            found,
+            expected: "a volume of the same format, to replace it".into(),
+            hint: "Remove it yourself, or choose another name.".into(),
+        })
+    };
+    if metadata.is_dir() && fs::list(path)?.is_empty() && format != Format::TiffStack {
+        return Ok(());
+    }
+    if !overwrite {
+        return Err(VolumeError::Exists { place: Place::file(path) });
+    }
+    if format == Format::TiffStack {
+        return if metadata.is_file() { Ok(()) } else { refuse("something that is no file".into()) };
+    }
+    if !metadata.is_dir() {
+        return refuse("something that is no folder".into());
+    }
+    let entries = fs::list(path)?;
+    let belongs = |entry: &Path| match format {
+        Format::OmeZarr => {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy();
+            name == "zarr.json" || name.starts_with('.') || entry.is_dir() && entry.join("zarr.json").is_file()
+        }
+        _ => entry.is_file() && (ending(entry).as_deref() == Some("png") || is_part(entry)),
+    };
+    if let Some(foreign) = entries.iter().find(|entry| !belongs(entry)) {
+        return refuse(format!("{}, which is no part of a volume", foreign.display()));
+    }
+    if format == Format::OmeZarr { fs::remove_dir(path) } else { entries.iter().try_for_each(|e| fs::remove_file(e)) }
+}
+
+/// Whether a file is what an interrupted run left of a slice.
+fn is_part(entry: &Path) -> bool {
+    let name = entry.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') && name.ends_with(".part")
 }

@@ -174,7 +174,9 @@ impl fmt::Display for Region {
 
 /// Why a text is not a region.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is not a region: {reason}; write z0:z1,y0:y1,x0:x1, for example 0:10,0:512,256:768 (ends are outside)")]
+#[error(
+    "'{text}' is not a region: {reason}; write z0:z1,y0:y1,x0:x1, for example 0:10,0:512,256:768 (ends are outside)"
+)]
 pub struct RegionParseError {
     text: String,
     reason: String,
@@ -187,11 +189,9 @@ impl FromStr for Region {
         let fail = |reason: String| RegionParseError { text: text.to_owned(), reason };
         let mut axes = Vec::with_capacity(3);
         for part in text.split(',') {
-            let (start, end) =
-                part.split_once(':').ok_or_else(|| fail(format!("'{}' has no colon", part.trim())))?;
-            let number = |t: &str| {
-                t.trim().parse::<u64>().map_err(|_| fail(format!("'{}' is not a whole number", t.trim())))
-            };
+            let (start, end) = part.split_once(':').ok_or_else(|| fail(format!("'{}' has no colon", part.trim())))?;
+            let number =
+                |t: &str| t.trim().parse::<u64>().map_err(|_| fail(format!("'{}' is not a whole number", t.trim())));
             let (start, end) = (number(start)?, number(end)?);
             if start >= end {
                 return Err(fail(format!("{start}:{end} is empty")));

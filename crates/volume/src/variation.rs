@@ -50,13 +50,13 @@ impl Variation {
     const fn in_plane(self) -> InPlane {
         let (transpose, reverse_rows, reverse_columns) = match (self.0 - 1) % 8 + 1 {
             1 => (false, false, false),
-            2 => (false, true, false),  // flip rows
-            3 => (false, false, true),  // flip columns
-            4 => (true, false, true),   // rotate 90° counter-clockwise: t[r, c] = s[c, w-1-r]
-            5 => (true, true, false),   // rotate 90° clockwise: t[r, c] = s[h-1-c, r]
-            6 => (true, true, true),    // rotate 90° counter-clockwise of flipped rows
-            7 => (true, false, false),  // rotate 90° counter-clockwise of flipped columns
-            _ => (false, true, true),   // rotate 180°
+            2 => (false, true, false), // flip rows
+            3 => (false, false, true), // flip columns
+            4 => (true, false, true),  // rotate 90° counter-clockwise: t[r, c] = s[c, w-1-r]
+            5 => (true, true, false),  // rotate 90° clockwise: t[r, c] = s[h-1-c, r]
+            6 => (true, true, true),   // rotate 90° counter-clockwise of flipped rows
+            7 => (true, false, false), // rotate 90° counter-clockwise of flipped columns
+            _ => (false, true, true),  // rotate 180°
         };
         InPlane { transpose, reverse_rows, reverse_columns }
     }

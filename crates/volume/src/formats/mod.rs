@@ -1,1 +1,7 @@
-//! One file per format.
+//! The formats behind [`crate::open()`] and [`crate::create()`], a folder or file each.
+
+mod checks;
+pub mod ome_zarr;
+mod pieces;
+pub mod slices;
+pub mod tiff;

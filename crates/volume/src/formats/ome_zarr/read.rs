@@ -1,0 +1,91 @@
+//! Reads chunks through `zarrs`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use zarrs::array::{
+    Array, ArrayError, ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset, CodecOptions, ElementOwned,
+};
+use zarrs::filesystem::FilesystemStore;
+
+use super::metadata::{self, Meta};
+use crate::formats::pieces::{Cached, Pieces};
+use crate::{Block, Format, OpenOptions, Place, Region, Volume, VolumeError, VolumeInfo, VoxelType, Voxels};
+
+/// Shard indexes kept in memory; a shard's index is small, but a volume has many shards.
+const SHARD_INDEXES: usize = 256;
+
+pub(super) type ZarrArray = Array<FilesystemStore>;
+
+struct OmeZarr {
+    info: VolumeInfo,
+    meta: Meta,
+    array: ZarrArray,
+    shards: ArrayShardedReadableExtCache,
+}
+
+/// Opens an OME-Zarr image or a plain Zarr v3 array.
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Volume>, VolumeError> {
+    let meta = metadata::read(path)?;
+    let array = open_array(&meta)?;
+    let shards = ArrayShardedReadableExtCache::new(&array);
+    let info = VolumeInfo {
+        path: path.to_owned(),
+        format: Format::OmeZarr,
+        extent: meta.extent,
+        voxel_type: meta.voxel_type,
+        voxel_size: meta.voxel_size,
+        grain: meta.grain,
+    };
+    Ok(Box::new(Cached::new(OmeZarr { info, meta, array, shards }, options.cache_bytes)))
+}
+
+pub(super) fn open_array(meta: &Meta) -> Result<ZarrArray, VolumeError> {
+    let wrong = |found: String| VolumeError::Unsupported {
+        place: Place::file(meta.array.join("zarr.json")),
+        found,
+        expected: "a Zarr v3 array with known codecs (blosc, crc32c, gzip, sharding, transpose, zstd)".into(),
+        hint: "Convert it, for example with zarr-python.".into(),
+    };
+    let store = FilesystemStore::new(&meta.array).map_err(|e| wrong(e.to_string()))?;
+    Array::open(Arc::new(store), "/").map_err(|e| wrong(e.to_string()))
+}
+
+impl OmeZarr {
+    fn elements<T: ElementOwned>(&self, subset: &ArraySubset) -> Result<Vec<T>, ArrayError> {
+        if !self.shards.array_is_sharded() {
+            return self.array.retrieve_array_subset(subset);
+        }
+        if self.shards.len() > SHARD_INDEXES {
+            self.shards.clear();
+        }
+        self.array.retrieve_array_subset_sharded_opt(&self.shards, subset, &CodecOptions::default())
+    }
+}
+
+impl Pieces for OmeZarr {
+    fn info(&self) -> &VolumeInfo {
+        &self.info
+    }
+
+    fn decode(&self, region: Region) -> Result<Block, VolumeError> {
+        let (start, end) = (region.start, region.end());
+        let ranges =
+            std::iter::repeat_n(0..1, self.meta.leading).chain([start.z..end.z, start.y..end.y, start.x..end.x]);
+        let subset = ArraySubset::new_with_ranges(&ranges.collect::<Vec<_>>());
+        let voxels = match self.info.voxel_type {
+            VoxelType::U8 => self.elements(&subset).map(Voxels::U8),
+            VoxelType::U16 => self.elements(&subset).map(Voxels::U16),
+            VoxelType::U32 => self.elements(&subset).map(Voxels::U32),
+        };
+        let chunk = || {
+            let g = self.info.grain;
+            Place::part(&self.meta.array, format!("chunk {}/{}/{}", start.z / g.z, start.y / g.y, start.x / g.x))
+        };
+        let voxels = voxels.map_err(|e| VolumeError::malformed(chunk(), e.to_string(), "a whole chunk"))?;
+        if voxels.len() as u64 != region.extent.checked_voxels().unwrap_or(0) {
+            return Err(VolumeError::malformed(chunk(), format!("{} voxels", voxels.len()), region.extent.to_string()));
+        }
+        Ok(Block::new(region.extent, voxels))
+    }
+}

@@ -1,0 +1,74 @@
+//! Writes a folder of slices, one file per section, in any order.
+
+use std::path::{Path, PathBuf};
+
+use super::{Kind, no_labels_of_32_bits, png};
+use crate::formats::{checks, tiff};
+use crate::{Block, Extent, Index, Region, VolumeError, VolumeSpec, VolumeWriter, VoxelType, fs};
+
+/// Writes a folder of PNG or TIFF slices, named by their section: `0000.png`, `0001.png`, …
+///
+/// Sections may come in any order and from several threads; each file is whole or absent.
+#[derive(Debug)]
+pub struct SliceWriter {
+    folder: PathBuf,
+    spec: VolumeSpec,
+    kind: Kind,
+}
+
+impl SliceWriter {
+    /// A folder of PNG slices; 8 or 16 bits.
+    pub fn png(folder: &Path, spec: &VolumeSpec) -> Result<Self, VolumeError> {
+        if spec.voxel_type == VoxelType::U32 {
+            return Err(no_labels_of_32_bits(folder));
+        }
+        Self::new(folder, spec, Kind::Png)
+    }
+
+    /// A folder of TIFF slices.
+    pub fn tiff(folder: &Path, spec: &VolumeSpec) -> Result<Self, VolumeError> {
+        Self::new(folder, spec, Kind::Tiff)
+    }
+
+    fn new(folder: &Path, spec: &VolumeSpec, kind: Kind) -> Result<Self, VolumeError> {
+        checks::spec(folder, spec)?;
+        checks::section(folder, spec)?;
+        fs::create_dir(folder)?;
+        Ok(Self { folder: folder.to_owned(), spec: spec.clone(), kind })
+    }
+
+    fn path(&self, z: u64) -> PathBuf {
+        // Wide enough for the last section, so that programs that sort by letters see the order too.
+        let digits = (self.spec.extent.z - 1).to_string().len().max(4);
+        let ending = if self.kind == Kind::Png { "png" } else { "tif" };
+        self.folder.join(format!("{z:0digits$}.{ending}"))
+    }
+}
+
+impl VolumeWriter for SliceWriter {
+    fn grain(&self) -> Extent {
+        Extent { z: 1, ..self.spec.extent }
+    }
+
+    fn in_order(&self) -> bool {
+        false
+    }
+
+    fn write(&self, start: Index, block: &Block) -> Result<(), VolumeError> {
+        checks::block(&self.folder, &self.spec, self.grain(), start, block)?;
+        for z in 0..block.extent().z {
+            let path = self.path(start.z + z);
+            let section = block.crop(Region::section(block.extent(), z));
+            let bytes = match self.kind {
+                Kind::Png => png::encode(&path, section.extent(), section.voxels(), self.spec.voxel_size)?,
+                Kind::Tiff => tiff::encode_section(&path, &section, self.spec.voxel_size)?,
+            };
+            fs::write_piece(&path, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), VolumeError> {
+        fs::sync_dir(&self.folder)
+    }
+}
