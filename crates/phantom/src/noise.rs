@@ -1,0 +1,105 @@
+//! Smooth noise: random values on a lattice, interpolated. A function of the seed and the place alone.
+
+use crate::hash;
+use crate::vector::Vec3;
+
+/// Noise in [-1, 1] whose blobs are about `scale` nm in size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noise {
+    seed: u64,
+    per_nm: f64,
+}
+
+/// Where the columns of a row lie: column `first + i` at `(first + i) * pitch + offset` nm.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns {
+    pub(crate) first: i64,
+    pub(crate) pitch: f64,
+    pub(crate) offset: f64,
+}
+
+impl Columns {
+    pub(crate) fn x(&self, i: usize) -> f64 {
+        (self.first + i as i64) as f64 * self.pitch + self.offset
+    }
+}
+
+/// Cubic easing: no kinks at the lattice's planes.
+fn ease(t: f64) -> f32 {
+    let t = t as f32;
+    t * t * (3.0 - 2.0 * t)
+}
+
+fn mixed(a: f32, b: f32, t: f32) -> f32 {
+    a + (b - a) * t
+}
+
+impl Noise {
+    pub(crate) fn new(seed: u64, purpose: u64, scale_nm: f64) -> Self {
+        Self { seed: hash::stream(seed, purpose), per_nm: 1.0 / scale_nm }
+    }
+
+    fn knot(&self, z: i64, y: i64, x: i64) -> f32 {
+        let h = hash::at(self.seed, z, y, x);
+        (h >> 40) as f32 * (2.0 / 16_777_216.0) - 1.0
+    }
+
+    /// The four knots of lattice column `x`, interpolated in z and y.
+    fn column(&self, z: i64, y: i64, x: i64, tz: f32, ty: f32) -> f32 {
+        mixed(
+            mixed(self.knot(z, y, x), self.knot(z, y + 1, x), ty),
+            mixed(self.knot(z + 1, y, x), self.knot(z + 1, y + 1, x), ty),
+            tz,
+        )
+    }
+
+    /// The value at a place.
+    pub(crate) fn value(&self, p: Vec3) -> f32 {
+        let (z, y, x) = (p.z * self.per_nm, p.y * self.per_nm, p.x * self.per_nm);
+        let (fz, fy, fx) = (z.floor(), y.floor(), x.floor());
+        let (tz, ty) = (ease(z - fz), ease(y - fy));
+        let (iz, iy, ix) = (fz as i64, fy as i64, fx as i64);
+        mixed(self.column(iz, iy, ix, tz, ty), self.column(iz, iy, ix + 1, tz, ty), ease(x - fx))
+    }
+
+    /// Adds `amplitude` times the values along a row.
+    pub(crate) fn add_row(&self, z_nm: f64, y_nm: f64, columns: Columns, amplitude: f32, out: &mut [f32]) {
+        let (z, y) = (z_nm * self.per_nm, y_nm * self.per_nm);
+        let (fz, fy) = (z.floor(), y.floor());
+        let (tz, ty) = (ease(z - fz), ease(y - fy));
+        let (iz, iy) = (fz as i64, fy as i64);
+        let mut lattice = i64::MIN;
+        let (mut left, mut right) = (0.0, 0.0);
+        for (i, v) in out.iter_mut().enumerate() {
+            let x = columns.x(i) * self.per_nm;
+            let fx = x.floor();
+            let ix = fx as i64;
+            if ix != lattice {
+                left = if ix == lattice.wrapping_add(1) { right } else { self.column(iz, iy, ix, tz, ty) };
+                right = self.column(iz, iy, ix + 1, tz, ty);
+                lattice = ix;
+            }
+            *v += amplitude * mixed(left, right, ease(x - fx));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_has_the_values_of_its_places_wherever_it_starts() {
+        let noise = Noise::new(3, 1, 37.0);
+        for first in [-70, -3, 0, 5] {
+            let columns = Columns { first, pitch: 8.0, offset: 2.5 };
+            let mut row = vec![0.0; 60];
+            noise.add_row(-12.0, 99.0, columns, 2.0, &mut row);
+            for (i, v) in row.iter().enumerate() {
+                let p = Vec3::new(-12.0, 99.0, columns.x(i));
+                assert_eq!(*v, 2.0 * noise.value(p));
+                assert!(v.abs() <= 2.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! One section of a block: what each voxel shows, and what it is.
+
+use crate::config::PhantomConfig;
+use crate::hash;
+use crate::noise::{Columns, Noise};
+use crate::process;
+use crate::scene::{MEMBRANE_REACH, Nearby, Scene, soma_id};
+use crate::shade::{self, MEMBRANE_HALF, Texture};
+use crate::truth::ObjectKey;
+use crate::vector::{Bounds, Vec3};
+
+/// A rectangle of pixels of section `z`; may lie outside of the phantom, whose tissue goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) z: i64,
+    pub(crate) y: i64,
+    pub(crate) x: i64,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+/// The tissue in a window, sharp and without noise.
+#[derive(Debug)]
+pub(crate) struct Tissue {
+    pub(crate) grey: Vec<f32>,
+    /// What each pixel belongs to; `None` is background.
+    pub(crate) objects: Vec<Option<ObjectKey>>,
+}
+
+/// What bends space and mottles it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields {
+    /// Per axis a wide and a narrow warp.
+    warp: [[Noise; 2]; 3],
+    texture: [Noise; 3],
+    light: Noise,
+    jitter_seed: u64,
+}
+
+/// Amplitudes of the wide and the narrow warp, in nm.
+const WARP: [f32; 2] = [105.0, 22.0];
+/// Farthest that the warp moves a place along an axis.
+pub(crate) const WARP_REACH: f64 = 127.0;
+/// Pixels that share a list of what is near them; tiles are counted from the volume's first voxel.
+const TILE: i64 = 16;
+
+impl Fields {
+    pub(crate) fn new(config: &PhantomConfig) -> Self {
+        let s = config.seed;
+        Self {
+            warp: [1, 2, 3].map(|i| [Noise::new(s, 40 + i, 850.0), Noise::new(s, 50 + i, 230.0)]),
+            texture: [Noise::new(s, 61, 24.0), Noise::new(s, 62, 70.0), Noise::new(s, 63, 420.0)],
+            light: Noise::new(s, 64, 9000.0),
+            jitter_seed: hash::stream(s, 65),
+        }
+    }
+
+    /// How far section `z` was moved in y and x, in nm.
+    fn jitter(&self, config: &PhantomConfig, z: i64) -> (f64, f64) {
+        let shift = |axis: i64| {
+            (hash::unit(hash::at(self.jitter_seed, z, axis, 0)) * 2.0 - 1.0) * config.section_jitter_nm
+        };
+        (shift(1), shift(2))
+    }
+}
+
+/// A row's noise, one value per pixel.
+#[derive(Debug)]
+struct RowNoise {
+    warp: [Vec<f32>; 3],
+    texture: [Vec<f32>; 3],
+    light: Vec<f32>,
+}
+
+impl RowNoise {
+    fn new(fields: &Fields, z: f64, y: f64, columns: Columns, width: usize) -> Self {
+        let row = |noises: &[(Noise, f32)]| {
+            let mut out = vec![0.0; width];
+            for (noise, amplitude) in noises {
+                noise.add_row(z, y, columns, *amplitude, &mut out);
+            }
+            out
+        };
+        Self {
+            warp: fields.warp.map(|[wide, narrow]| row(&[(wide, WARP[0]), (narrow, WARP[1])])),
+            texture: fields.texture.map(|t| row(&[(t, 1.0)])),
+            light: row(&[(fields.light, 1.0)]),
+        }
+    }
+}
+
+/// Draws the tissue of a window.
+pub(crate) fn draw(config: &PhantomConfig, fields: &Fields, scene: &Scene, window: Window) -> Tissue {
+    let n = window.height * window.width;
+    let mut tissue = Tissue { grey: vec![0.0; n], objects: vec![None; n] };
+    let (jy, jx) = fields.jitter(config, window.z);
+    let size = config.voxel_size;
+    let z_nm = window.z as f64 * size.z_nm;
+    let columns = Columns { first: window.x, pitch: size.x_nm, offset: jx };
+    let y_nm = |y: i64| y as f64 * size.y_nm + jy;
+    let (bottom, right) = (window.y + window.height as i64, window.x + window.width as i64);
+    let mut nearby = Nearby::default();
+    for tile_y in window.y.div_euclid(TILE)..=(bottom - 1).div_euclid(TILE) {
+        let rows = (tile_y * TILE).max(window.y)..((tile_y + 1) * TILE).min(bottom);
+        let noise: Vec<RowNoise> =
+            rows.clone().map(|y| RowNoise::new(fields, z_nm, y_nm(y), columns, window.width)).collect();
+        let warped = |row: usize, y: i64, i: usize| {
+            let [wz, wy, wx] = [0, 1, 2].map(|a| f64::from(noise[row].warp[a][i]));
+            Vec3::new(z_nm + wz, y_nm(y) + wy, columns.x(i) + wx)
+        };
+        for tile_x in window.x.div_euclid(TILE)..=(right - 1).div_euclid(TILE) {
+            let across = (tile_x * TILE).max(window.x)..((tile_x + 1) * TILE).min(right);
+            let pixels = (across.start - window.x) as usize..(across.end - window.x) as usize;
+            let mut low = Vec3::new(f64::INFINITY, f64::INFINITY, f64::INFINITY);
+            let mut high = low * -1.0;
+            for (row, y) in rows.clone().enumerate() {
+                for i in pixels.clone() {
+                    let p = warped(row, y, i);
+                    low = Vec3::new(low.z.min(p.z), low.y.min(p.y), low.x.min(p.x));
+                    high = Vec3::new(high.z.max(p.z), high.y.max(p.y), high.x.max(p.x));
+                }
+            }
+            let middle = |tile: i64, pitch: f64| (tile * TILE + TILE / 2) as f64 * pitch;
+            let anchor = Vec3::new(z_nm, middle(tile_y, size.y_nm), middle(tile_x, size.x_nm));
+            scene.nearby(anchor, Bounds { low, high }, &mut nearby);
+            for (row, y) in rows.clone().enumerate() {
+                let line = (y - window.y) as usize * window.width;
+                for i in pixels.clone() {
+                    let texture = [0, 1, 2].map(|k| noise[row].texture[k][i]);
+                    let texture = Texture { fine: texture[0], middle: texture[1], coarse: texture[2] };
+                    let (grey, object) = voxel(config, &nearby, warped(row, y, i), texture);
+                    tissue.grey[line + i] = grey * (1.0 + 0.05 * noise[row].light[i]);
+                    tissue.objects[line + i] = object;
+                }
+            }
+        }
+    }
+    tissue
+}
+
+/// What a voxel shows and what it belongs to.
+fn voxel(config: &PhantomConfig, near: &Nearby, p: Vec3, t: Texture) -> (f32, Option<ObjectKey>) {
+    let mut place = process::nearest(&near.seeds, p);
+    for n in &near.nuclei {
+        let d = n.body.distance(p);
+        place.claim(soma_id(n), d - n.gap);
+        if d < 0.0 {
+            return (shade::nucleus(150.0, n, d, t), Some(n.key));
+        }
+    }
+    for m in &near.myelin {
+        let d = m.spine.distance(p);
+        if d < 0.0 {
+            return (shade::myelin(60.0, m, d, t), None);
+        }
+        place.claim(m.id, d);
+    }
+    let mut closest: Option<(f64, usize)> = None;
+    for (k, (_, m)) in near.mitochondria.iter().enumerate() {
+        let d = m.spine.distance(p);
+        place.claim(m.host, d - m.gap);
+        if closest.is_none_or(|c| d < c.0) {
+            closest = Some((d, k));
+        }
+    }
+    let mut grey = shade::cytoplasm(place, 0.09 * config.distractors, t);
+    let mut object = None;
+    for s in &near.stacks {
+        let d = s.body.distance(p);
+        if d < 0.0 && s.host == place.process {
+            grey = shade::stack(grey, (p - s.body.centre).dot(s.normal), s.spacing, d, t);
+        }
+    }
+    for n in &near.nuclei {
+        let d = n.body.distance(p);
+        if d < 12.0 {
+            grey = shade::nucleus(grey, n, d, t);
+        }
+    }
+    for l in &near.lysosomes {
+        let d = l.body.distance(p);
+        if d < 12.0 {
+            grey = shade::lysosome(grey, l, d, t);
+        }
+    }
+    for (_, v) in &near.vesicles {
+        let d = p.distance(v.centre) - v.radius;
+        if d < 12.0 {
+            grey = shade::vesicle(grey, v, d);
+            if d < 0.0 {
+                object = Some(v.key);
+            }
+        }
+    }
+    if let Some((d, k)) = closest.filter(|c| c.0 < 15.0) {
+        let m = near.mitochondria[k].1;
+        grey = shade::mitochondrion(grey, m, d, p, t);
+        if d < 0.0 {
+            return (grey, Some(m.key));
+        }
+    }
+    if place.border < MEMBRANE_REACH {
+        grey = shade::membrane(grey, place.border, t);
+        if place.border < MEMBRANE_HALF {
+            object = object.or(Some(ObjectKey::MEMBRANES));
+        }
+    }
+    (grey, object)
+}
