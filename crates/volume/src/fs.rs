@@ -31,6 +31,25 @@ pub fn size(path: &Path) -> Result<u64, VolumeError> {
     Ok(fs::metadata(path).map_err(|e| VolumeError::io(path, "open", e))?.len())
 }
 
+/// Fills `buffer` from a place in an open file, whatever its position; several threads may read at once.
+pub fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+    }
+    #[cfg(windows)]
+    {
+        let mut done = 0;
+        while done < buffer.len() {
+            match std::os::windows::fs::FileExt::seek_read(file, &mut buffer[done..], offset + done as u64)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => done += n,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What lies in a folder, sorted by name.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>, VolumeError> {
     let io = |e| VolumeError::io(folder, "list", e);

@@ -64,6 +64,13 @@ impl VoxelSize {
         [z_nm, y_nm, x_nm].iter().all(|v| v.is_finite() && *v > 0.0).then_some(Self { z_nm, y_nm, x_nm })
     }
 
+    /// The size from a file's units, without the noise that converting them leaves (4.6000000000000005): rounded to
+    /// 10⁻⁶ nm.
+    pub(crate) fn converted(z_nm: f64, y_nm: f64, x_nm: f64) -> Option<Self> {
+        let round = |nm: f64| (nm * 1e6).round() / 1e6;
+        Self::new(round(z_nm), round(y_nm), round(x_nm))
+    }
+
     /// Section thickness over the mean in-plane pitch: 1 for isotropic voxels.
     pub fn anisotropy(&self) -> f64 {
         2.0 * self.z_nm / (self.y_nm + self.x_nm)

@@ -7,7 +7,7 @@ fn round_trip() {
     let extent = Extent::new(5, 70, 90);
     let voxels: Vec<u8> = (0..extent.len()).map(|i| (i * 7 % 251) as u8).collect();
     let block = Block::new(extent, Voxels::U8(voxels));
-    for name in ["a", "b.zarr"] {
+    for name in ["a", "b.zarr", "c.tif"] {
         let path = folder.path().join(name);
         let spec = VolumeSpec {
             extent,

@@ -100,7 +100,7 @@ fn voxel_size(image: &Value, level: &Value, leading: usize) -> Option<VoxelSize>
     if !level["coordinateTransformations"].is_array() {
         return None;
     }
-    VoxelSize::new(axis(0)?, axis(1)?, axis(2)?)
+    VoxelSize::converted(axis(0)?, axis(1)?, axis(2)?)
 }
 
 /// A unit of length, as UDUNITS-2 spells it, in nanometres.

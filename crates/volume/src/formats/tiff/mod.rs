@@ -1,71 +1,23 @@
-//! TIFF (in work).
-use crate::*;
-use std::path::{Path, PathBuf};
-#[derive(Debug)]
-pub(super) struct Page {
-    path: PathBuf,
-}
-fn no(path: &Path) -> VolumeError {
-    VolumeError::Unsupported {
-        place: Place::file(path),
-        found: "TIFF".into(),
-        expected: "PNG or OME-Zarr".into(),
-        hint: String::new(),
-    }
-}
-impl Page {
-    pub(super) fn single(path: &Path) -> Result<Self, VolumeError> {
-        Err(no(path))
-    }
-    pub(super) fn height(&self) -> u64 {
-        1
-    }
-    pub(super) fn width(&self) -> u64 {
-        1
-    }
-    pub(super) fn voxel_type(&self) -> VoxelType {
-        VoxelType::U8
-    }
-    pub(super) fn voxel_size(&self) -> Option<VoxelSize> {
-        None
-    }
-    pub(super) fn kind(&self) -> &'static str {
-        "grey"
-    }
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-    pub(super) fn read(&self, _r: Region) -> Result<Block, VolumeError> {
-        Err(no(&self.path))
-    }
-}
-pub(super) fn agree_on_palettes<'a>(_p: impl Iterator<Item = &'a mut Page>) {}
-pub(super) fn encode_section(path: &Path, _s: &Block, _v: Option<VoxelSize>) -> Result<Vec<u8>, VolumeError> {
-    Err(no(path))
-}
-pub(crate) fn open_stack(path: &Path, _o: &OpenOptions) -> Result<Box<dyn Volume>, VolumeError> {
-    Err(no(path))
-}
-/// Writes a stack.
-#[derive(Debug)]
-pub struct StackWriter;
-impl StackWriter {
-    /// Starts.
-    pub fn create(path: &Path, _s: &VolumeSpec) -> Result<Self, VolumeError> {
-        Err(no(path))
-    }
-}
-impl VolumeWriter for StackWriter {
-    fn grain(&self) -> Extent {
-        Extent::new(1, 1, 1)
-    }
-    fn in_order(&self) -> bool {
-        true
-    }
-    fn write(&self, _s: Index, _b: &Block) -> Result<(), VolumeError> {
-        Ok(())
-    }
-    fn finish(&self) -> Result<(), VolumeError> {
-        Ok(())
-    }
+//! TIFF: stacks with a page per section, and single slices of a folder.
+//!
+//! Read: classic and BigTIFF of either byte order; strips and tiles; none, LZW, Deflate, PackBits and Zstandard
+//! compression, with the horizontal predictor; 1 to 32 bits. Voxel sizes from ImageJ's description and OME-XML. Written:
+//! Deflate-compressed strips with ImageJ's description.
+
+mod chunk;
+mod description;
+mod directory;
+mod page;
+mod stack;
+mod write;
+
+pub(super) use page::Page;
+use stack::full_size;
+pub(crate) use stack::open_stack;
+pub use write::StackWriter;
+pub(super) use write::encode_section;
+
+/// A palette stands for grey values only if it does so in every slice; else its places are labels.
+pub(super) fn agree_on_palettes<'a>(pages: impl Iterator<Item = &'a mut Page>) {
+    page::agree(pages.map(|page| &mut page.chunks));
 }
