@@ -52,7 +52,11 @@ impl Camera {
         let (hy, hx) = self.halo();
         let (height, width) = (outer.height - 2 * hy, outer.width - 2 * hx);
         let mut rows = vec![0.0; outer.height * width];
-        for (out, row) in rows.chunks_exact_mut(width).zip(grey.chunks_exact(outer.width)) {
+        let mut row = vec![0.0; outer.width];
+        for (y, (out, sharp)) in rows.chunks_exact_mut(width).zip(grey.chunks_exact(outer.width)).enumerate() {
+            for (x, (v, g)) in row.iter_mut().zip(sharp).enumerate() {
+                *v = g + self.noise_at(*g, outer.z, outer.y + y as i64, outer.x + x as i64, 0);
+            }
             blur(out, &self.kernel_x, |k, i| row[i + hx + k] + row[i + hx - k]);
         }
         let shift = |axis: i64| hash::unit(hash::at(self.section_seed, outer.z, axis, 0)) as f32 * 2.0 - 1.0;
@@ -64,14 +68,19 @@ impl Camera {
             blur(&mut line, &self.kernel_y, |k, i| rows[(y + hy + k) * width + i] + rows[(y + hy - k) * width + i]);
             let global_y = outer.y + (y + hy) as i64;
             for (i, &v) in line.iter().enumerate() {
-                let h = hash::at(self.noise_seed, outer.z, global_y, outer.x + (i + hx) as i64);
-                // Part of the noise is that of the detector, part that of counting electrons: variance ∝ signal.
-                let deviation = self.noise * (0.4 + 0.6 * v / 128.0).max(0.0).sqrt();
-                let noisy = 128.0 + (v - 128.0) * gain + offset + deviation * hash::gaussian(h);
+                let noise = 0.6 * self.noise_at(v, outer.z, global_y, outer.x + (i + hx) as i64, 1);
+                let noisy = 128.0 + (v - 128.0) * gain + offset + noise;
                 image.push((noisy + 0.5).clamp(0.0, 255.0) as u8);
             }
         }
         image
+    }
+
+    /// Noise at a pixel: in part that of the detector, in part that of counting electrons (variance ∝ signal). One layer
+    /// (0) is blurred with the tissue, one (1) is not: neighbouring pixels of real images are not independent.
+    fn noise_at(&self, grey: f32, z: i64, y: i64, x: i64, layer: u64) -> f32 {
+        let deviation = self.noise * (0.4 + 0.6 * grey / 128.0).max(0.0).sqrt();
+        deviation * hash::gaussian(hash::at(self.noise_seed.wrapping_add(layer), z, y, x))
     }
 }
 

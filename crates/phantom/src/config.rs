@@ -21,9 +21,9 @@ pub struct PhantomConfig {
     pub process_nm: f64,
     /// Mitochondria, 240–540 nm thick. Default 1: about a tenth of the volume.
     pub mitochondria: f64,
-    /// Clusters of synaptic vesicles, 36–46 nm in diameter. Default 0.8.
+    /// Clusters of synaptic vesicles, 35–43 nm in diameter. Default 0.8.
     pub vesicles: f64,
-    /// Nuclei, about 2 µm in diameter (small ones, so that a small phantom has some). Default 0.8.
+    /// Nuclei, about 1.4 µm in diameter (small ones, so that a small phantom has some). Default 0.8.
     pub nuclei: f64,
     /// What is dark or striped and no mitochondrion: myelin, lysosomes, endoplasmic reticulum, dark processes.
     /// Default 0.7.

@@ -81,18 +81,18 @@ pub(crate) struct Vesicle {
 }
 
 /// Lattice pitches in nm: one site per cell.
-const NUCLEUS_PITCH: f64 = 4500.0;
-const MYELIN_PITCH: f64 = 3800.0;
-const MITOCHONDRION_PITCH: f64 = 700.0;
-const LYSOSOME_PITCH: f64 = 1150.0;
+const NUCLEUS_PITCH: f64 = 3000.0;
+const MYELIN_PITCH: f64 = 2400.0;
+const MITOCHONDRION_PITCH: f64 = 595.0;
+const LYSOSOME_PITCH: f64 = 850.0;
 const STACK_PITCH: f64 = 1300.0;
-const CLUSTER_PITCH: f64 = 1500.0;
+const CLUSTER_PITCH: f64 = 900.0;
 
 /// Nearest that two mitochondria come, in nm: more than two pixels, so that they are two objects in the truth.
 const MITOCHONDRION_GAP: f64 = 45.0;
 /// Half of the longest mitochondrion with its ends.
-const MITOCHONDRION_REACH: f64 = 950.0;
-/// Mitochondria further apart than this many lattice cells cannot touch: (3 − 0) · 700 nm > 2 · 950 + 45 nm.
+const MITOCHONDRION_REACH: f64 = 860.0;
+/// Mitochondria further apart than this many lattice cells cannot touch: 3 · 595 nm > 2 · 860 + 45 nm.
 const MITOCHONDRION_RING: i64 = 3;
 /// Mitochondria are placed in rounds, each into the space that the rounds before left.
 const ROUNDS: u64 = 3;
@@ -108,28 +108,28 @@ pub(crate) fn nuclei(config: &PhantomConfig, bounds: Bounds) -> Vec<Nucleus> {
     let make = |c: Cell| {
         let mut draw = Draw::new(hash::at(stream, c.z, c.y, c.x));
         let occupied = draw.chance(config.nuclei);
-        let centre = jittered(c, NUCLEUS_PITCH, 350.0, &mut draw);
-        let r = draw.between(800.0, 1200.0);
+        let centre = jittered(c, NUCLEUS_PITCH, 300.0, &mut draw);
+        let r = draw.between(560.0, 800.0);
         let mut axis = || r * draw.between(0.85, 1.15);
         let radii = Vec3::new(axis(), axis(), axis());
-        let gap = draw.between(250.0, 400.0);
+        let gap = draw.between(160.0, 260.0);
         occupied.then_some(Nucleus { key: ObjectKey::new(Class::Nucleus, c, 0), body: Ellipsoid { centre, radii }, gap })
     };
-    let all = Grid::over(bounds.grown(1800.0), NUCLEUS_PITCH, 0, make);
+    let all = Grid::over(bounds.grown(1600.0), NUCLEUS_PITCH, 0, make);
     all.into_items().into_iter().flatten().collect()
 }
 
 /// The myelinated axons that come near a box.
 pub(crate) fn myelin(config: &PhantomConfig, course: &Course, bounds: Bounds) -> Vec<Myelin> {
-    const REACH: f64 = 3600.0;
+    const REACH: f64 = 2400.0;
     let stream = hash::stream(config.seed, 32);
     let make = |c: Cell| {
         let id = hash::at(stream, c.z, c.y, c.x);
         let mut draw = Draw::new(id);
-        let occupied = draw.chance(0.55 * config.distractors);
-        let centre = jittered(c, MYELIN_PITCH, 1500.0, &mut draw);
-        let half = course.direction(centre, 0.7, &mut draw) * draw.between(1800.0, 2600.0);
-        let bend = draw.direction() * draw.between(0.0, 500.0);
+        let occupied = draw.chance(config.distractors);
+        let centre = jittered(c, MYELIN_PITCH, 800.0, &mut draw);
+        let half = course.direction(centre, 0.3, &mut draw) * draw.between(900.0, 1500.0);
+        let bend = draw.direction() * draw.between(0.0, 400.0);
         let outer = draw.between(280.0, 520.0);
         let radii = std::array::from_fn(|_| outer * draw.between(0.92, 1.05));
         let sheath = outer * draw.between(0.22, 0.42);
@@ -163,10 +163,10 @@ fn mitochondrion(config: &PhantomConfig, course: &Course, stream: u64, c: Cell) 
     }
     let centre = jittered(c, MITOCHONDRION_PITCH, 0.5 * MITOCHONDRION_PITCH, &mut draw);
     let along = course.direction(centre, 0.55, &mut draw);
-    let radius = draw.between(120.0, 205.0) + if draw.chance(0.25) { draw.between(0.0, 60.0) } else { 0.0 };
+    let radius = draw.between(120.0, 200.0) + if draw.chance(0.25) { draw.between(0.0, 60.0) } else { 0.0 };
     // Many short ones, some long: the square leans to the short side.
     let t = draw.unit();
-    let half = 60.0 + 560.0 * t * t;
+    let half = 60.0 + 480.0 * t * t.sqrt();
     let bend = along.cross(draw.direction()).unit() * (half * draw.between(0.0, 0.7));
     let radii = std::array::from_fn(|_| radius * draw.between(0.88, 1.06));
     let spine = Spine::curve(centre, along * half, bend, radii);
@@ -176,7 +176,7 @@ fn mitochondrion(config: &PhantomConfig, course: &Course, stream: u64, c: Cell) 
         key: ObjectKey::new(Class::Mitochondrion, c, 0),
         spine,
         gap: draw.between(45.0, 120.0),
-        matrix: draw.between(66.0, 98.0) as f32,
+        matrix: draw.between(58.0, 88.0) as f32,
         cristae: draw.between(7.0, 20.0) as f32,
         normal: (tilt + draw.direction() * 0.35).unit(),
         spacing: draw.between(46.0, 68.0),
@@ -241,7 +241,7 @@ pub(crate) fn lysosomes(config: &PhantomConfig, bounds: Bounds) -> Vec<Lysosome>
     let make = |c: Cell| {
         let mut draw = Draw::new(hash::at(stream, c.z, c.y, c.x));
         let occupied = draw.chance(config.distractors);
-        let centre = jittered(c, LYSOSOME_PITCH, 330.0, &mut draw);
+        let centre = jittered(c, LYSOSOME_PITCH, 190.0, &mut draw);
         let r = draw.between(60.0, 190.0);
         let mut axis = || r * draw.between(0.8, 1.2);
         let body = Ellipsoid { centre, radii: Vec3::new(axis(), axis(), axis()) };
@@ -273,41 +273,38 @@ pub(crate) fn clusters(config: &PhantomConfig, bounds: Bounds) -> Vec<Cluster> {
     let make = |c: Cell| {
         let mut draw = Draw::new(hash::at(stream, c.z, c.y, c.x));
         let occupied = draw.chance(config.vesicles);
-        let centre = jittered(c, CLUSTER_PITCH, 400.0, &mut draw);
-        let radius = draw.between(220.0, 340.0);
+        let centre = jittered(c, CLUSTER_PITCH, 300.0, &mut draw);
+        let radius = draw.between(250.0, 460.0);
         occupied.then_some(Cluster { cell: c, centre, radius })
     };
     Grid::over(bounds.grown(CLUSTER_REACH), CLUSTER_PITCH, 0, make).into_items().into_iter().flatten().collect()
 }
 
 /// Farthest that a cluster reaches from its centre.
-pub(crate) const CLUSTER_REACH: f64 = 400.0;
+pub(crate) const CLUSTER_REACH: f64 = 490.0;
 
 impl Cluster {
-    /// The candidates for its vesicles: one per cell of a fine lattice, so that none touch in the plane.
+    /// The candidates for its vesicles: one per cell of a fine lattice, turned at random; none touch.
     pub(crate) fn vesicles(&self, seed: u64) -> Vec<Vesicle> {
-        // Sections between: in z two vesicles are farther apart than a section is thick.
-        const PITCH: Vec3 = Vec3::new(98.0, 74.0, 74.0);
+        const PITCH: f64 = 60.0;
         let stream = hash::at(hash::stream(seed, 37), self.cell.z, self.cell.y, self.cell.x);
-        let n = (self.radius / PITCH.x) as i64;
+        let mut turn = Draw::new(stream);
+        let a = turn.direction();
+        let b = a.cross(turn.direction()).unit();
+        let c = a.cross(b);
+        let n = (self.radius / PITCH) as i64;
+        let side = 2 * n + 1;
         let mut found = Vec::new();
-        for z in -n..=n {
-            for y in -n..=n {
-                for x in -n..=n {
-                    let mut draw = Draw::new(hash::at(stream, z, y, x));
-                    let mut axis = |i: i64, pitch: f64| i as f64 * pitch + draw.between(-10.0, 10.0);
-                    let v = Vec3::new(axis(z, PITCH.z), axis(y, PITCH.y), axis(x, PITCH.x));
-                    let share = v.norm() / self.radius;
-                    let radius = draw.between(18.0, 23.0);
-                    if share < 1.0 && draw.chance(0.95 - 0.5 * share * share) {
-                        let number = ((z + n) * (2 * n + 1) + y + n) * (2 * n + 1) + x + n;
-                        found.push(Vesicle {
-                            key: ObjectKey::new(Class::Vesicle, self.cell, number as u32),
-                            centre: self.centre + v,
-                            radius,
-                        });
-                    }
-                }
+        for site in 0..side * side * side {
+            let (z, y, x) = (site / (side * side) - n, site / side % side - n, site % side - n);
+            let mut draw = Draw::new(hash::at(stream, z, y, x));
+            let mut along = |axis: Vec3, i: i64| axis * (i as f64 * PITCH + draw.between(-6.0, 6.0));
+            let v = along(a, z) + along(b, y) + along(c, x);
+            let share = v.norm() / self.radius;
+            let radius = draw.between(17.5, 21.5);
+            if share < 1.0 && draw.chance(0.95 - 0.5 * share * share) {
+                let key = ObjectKey::new(Class::Vesicle, self.cell, site as u32);
+                found.push(Vesicle { key, centre: self.centre + v, radius });
             }
         }
         found

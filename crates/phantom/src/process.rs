@@ -100,7 +100,8 @@ impl Processes {
             let inside = Vec3::new(draw.between(0.05, 0.95), draw.between(0.05, 0.95), draw.between(0.05, 0.95));
             let at = c.corner(pitch) + inside * pitch;
             let elongation = draw.between(1.2, 2.0);
-            let weight = draw.between(0.84, 1.22);
+            // Some processes are much thinner than others.
+            let weight = draw.between(0.76, 1.12) + if draw.chance(0.35) { draw.between(0.0, 0.55) } else { 0.0 };
             Seed {
                 id,
                 at,

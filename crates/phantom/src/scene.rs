@@ -2,7 +2,8 @@
 
 use crate::config::PhantomConfig;
 use crate::organelle::{self, CLUSTER_REACH, Lysosome, Mitochondrion, Myelin, Nucleus, PLACING_REACH, Stack, Vesicle};
-use crate::process::{Course, Place, Processes, Seed};
+use crate::process::{Course, Place, Processes};
+use crate::shape::{Ellipsoid, Spine};
 use crate::vector::{Bounds, Vec3};
 
 /// The tissue of a block.
@@ -23,16 +24,15 @@ pub(crate) fn soma_id(nucleus: &Nucleus) -> u64 {
     crate::hash::at(0x50a1_a5c0, nucleus.body.centre.z as i64, nucleus.body.centre.y as i64, nucleus.body.centre.x as i64)
 }
 
-/// The part of the scene that can be met in a small ball.
+/// The part of the scene that can be met in a box: that of a section, of a row of tiles, of a tile.
 #[derive(Debug, Default)]
 pub(crate) struct Nearby<'a> {
-    pub(crate) seeds: Vec<Seed>,
     pub(crate) nuclei: Vec<&'a Nucleus>,
     pub(crate) myelin: Vec<&'a Myelin>,
-    pub(crate) mitochondria: Vec<(usize, &'a Mitochondrion)>,
+    pub(crate) mitochondria: Vec<&'a Mitochondrion>,
     pub(crate) lysosomes: Vec<&'a Lysosome>,
     pub(crate) stacks: Vec<&'a Stack>,
-    pub(crate) vesicles: Vec<(usize, &'a Vesicle)>,
+    pub(crate) vesicles: Vec<&'a Vesicle>,
 }
 
 /// Membranes are drawn up to this far from their middle, in nm.
@@ -116,27 +116,36 @@ impl Scene {
             }
     }
 
-    /// What can be met in a ball; `anchor` is a place that does not depend on the block.
-    pub(crate) fn nearby<'a>(&'a self, anchor: Vec3, ball: Bounds, out: &mut Nearby<'a>) {
-        let (c, r) = (ball.centre(), ball.radius());
-        self.processes.candidates(anchor, c, r, &mut out.seeds);
-        let near = |centre: Vec3, reach: f64| c.distance(centre) < reach + r;
-        let reach = MEMBRANE_REACH;
-        out.nuclei.clear();
-        out.nuclei.extend(self.nuclei.iter().filter(|n| near(n.body.centre, n.body.reach() + 1.5 * n.gap + 2.0 * reach)));
-        out.myelin.clear();
-        out.myelin.extend(self.myelin.iter().filter(|m| {
-            near(m.spine.centre(), m.spine.reach() + reach) && m.spine.distance(c) < SLOPE * r + reach
-        }));
-        out.mitochondria.clear();
-        out.mitochondria.extend(self.mitochondria.iter().enumerate().filter(|(_, m)| {
-            near(m.spine.centre(), m.spine.reach() + m.gap + reach) && m.spine.distance(c) < SLOPE * r + m.gap + reach
-        }));
-        out.lysosomes.clear();
-        out.lysosomes.extend(self.lysosomes.iter().filter(|l| near(l.body.centre, l.body.reach() + 30.0)));
-        out.stacks.clear();
-        out.stacks.extend(self.stacks.iter().filter(|s| near(s.body.centre, s.body.reach())));
-        out.vesicles.clear();
-        out.vesicles.extend(self.vesicles.iter().enumerate().filter(|(_, v)| near(v.centre, v.radius + 15.0)));
+    /// Everything.
+    pub(crate) fn all(&self) -> Nearby<'_> {
+        Nearby {
+            nuclei: self.nuclei.iter().collect(),
+            myelin: self.myelin.iter().collect(),
+            mitochondria: self.mitochondria.iter().collect(),
+            lysosomes: self.lysosomes.iter().collect(),
+            stacks: self.stacks.iter().collect(),
+            vesicles: self.vesicles.iter().collect(),
+        }
+    }
+}
+
+impl<'a> Nearby<'a> {
+    /// What of it can be met in a box. Never leaves out what matters: where a box is cut makes no difference.
+    pub(crate) fn within(&self, bounds: Bounds) -> Self {
+        fn kept<'a, T>(items: &[&'a T], keep: impl Fn(&T) -> bool) -> Vec<&'a T> {
+            items.iter().copied().filter(|i| keep(i)).collect()
+        }
+        let (c, r) = (bounds.centre(), bounds.radius());
+        let tube = |s: &Spine, reach: f64| bounds.meets(s.centre(), s.reach() + reach) && s.distance(c) < SLOPE * r + reach;
+        let oval = |e: &Ellipsoid, reach: f64| bounds.meets(e.centre, e.reach() + reach);
+        Self {
+            // The distance from an ellipsoid is not exact away from it, by up to the ratio of its radii.
+            nuclei: kept(&self.nuclei, |n| oval(&n.body, 1.5 * (n.gap + MEMBRANE_REACH))),
+            myelin: kept(&self.myelin, |m| tube(&m.spine, MEMBRANE_REACH)),
+            mitochondria: kept(&self.mitochondria, |m| tube(&m.spine, m.gap + MEMBRANE_REACH)),
+            lysosomes: kept(&self.lysosomes, |l| oval(&l.body, 30.0)),
+            stacks: kept(&self.stacks, |s| oval(&s.body, 0.0)),
+            vesicles: kept(&self.vesicles, |v| bounds.meets(v.centre, v.radius + 15.0)),
+        }
     }
 }

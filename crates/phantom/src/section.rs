@@ -3,7 +3,8 @@
 use crate::config::PhantomConfig;
 use crate::hash;
 use crate::noise::{Columns, Noise};
-use crate::process;
+use crate::organelle::Mitochondrion;
+use crate::process::{self, Seed};
 use crate::scene::{MEMBRANE_REACH, Nearby, Scene, soma_id};
 use crate::shade::{self, MEMBRANE_HALF, Texture};
 use crate::truth::ObjectKey;
@@ -38,9 +39,9 @@ pub(crate) struct Fields {
 }
 
 /// Amplitudes of the wide and the narrow warp, in nm.
-const WARP: [f32; 2] = [105.0, 22.0];
+const WARP: [f32; 2] = [110.0, 34.0];
 /// Farthest that the warp moves a place along an axis.
-pub(crate) const WARP_REACH: f64 = 127.0;
+pub(crate) const WARP_REACH: f64 = 144.0;
 /// Pixels that share a list of what is near them; tiles are counted from the volume's first voxel.
 const TILE: i64 = 16;
 
@@ -48,7 +49,7 @@ impl Fields {
     pub(crate) fn new(config: &PhantomConfig) -> Self {
         let s = config.seed;
         Self {
-            warp: [1, 2, 3].map(|i| [Noise::new(s, 40 + i, 850.0), Noise::new(s, 50 + i, 230.0)]),
+            warp: [1, 2, 3].map(|i| [Noise::new(s, 40 + i, 850.0), Noise::new(s, 50 + i, 260.0)]),
             texture: [Noise::new(s, 61, 24.0), Noise::new(s, 62, 70.0), Noise::new(s, 63, 420.0)],
             light: Noise::new(s, 64, 9000.0),
             jitter_seed: hash::stream(s, 65),
@@ -64,28 +65,44 @@ impl Fields {
     }
 }
 
-/// A row's noise, one value per pixel.
+/// A row of pixels: where each looks into the warped tissue, and its noise.
 #[derive(Debug)]
-struct RowNoise {
-    warp: [Vec<f32>; 3],
-    texture: [Vec<f32>; 3],
+struct Row {
+    y: i64,
+    places: Vec<Vec3>,
+    textures: Vec<Texture>,
     light: Vec<f32>,
 }
 
-impl RowNoise {
-    fn new(fields: &Fields, z: f64, y: f64, columns: Columns, width: usize) -> Self {
+impl Row {
+    fn new(fields: &Fields, z_nm: f64, y_nm: f64, columns: Columns, width: usize, y: i64) -> Self {
         let row = |noises: &[(Noise, f32)]| {
             let mut out = vec![0.0; width];
             for (noise, amplitude) in noises {
-                noise.add_row(z, y, columns, *amplitude, &mut out);
+                noise.add_row(z_nm, y_nm, columns, *amplitude, &mut out);
             }
             out
         };
+        let [wz, wy, wx] = fields.warp.map(|[wide, narrow]| row(&[(wide, WARP[0]), (narrow, WARP[1])]));
+        let [fine, middle, coarse] = fields.texture.map(|t| row(&[(t, 1.0)]));
+        let place = |i: usize| {
+            Vec3::new(z_nm + f64::from(wz[i]), y_nm + f64::from(wy[i]), columns.x(i) + f64::from(wx[i]))
+        };
         Self {
-            warp: fields.warp.map(|[wide, narrow]| row(&[(wide, WARP[0]), (narrow, WARP[1])])),
-            texture: fields.texture.map(|t| row(&[(t, 1.0)])),
+            y,
+            places: (0..width).map(place).collect(),
+            textures: (0..width).map(|i| Texture { fine: fine[i], middle: middle[i], coarse: coarse[i] }).collect(),
             light: row(&[(fields.light, 1.0)]),
         }
+    }
+
+    /// The box that the given pixels of all rows look into.
+    fn bounds(rows: &[Self], pixels: std::ops::Range<usize>) -> Bounds {
+        let low = Vec3::new(f64::INFINITY, f64::INFINITY, f64::INFINITY);
+        rows.iter().flat_map(|r| &r.places[pixels.clone()]).fold(Bounds { low, high: low * -1.0 }, |b, p| Bounds {
+            low: Vec3::new(b.low.z.min(p.z), b.low.y.min(p.y), b.low.x.min(p.x)),
+            high: Vec3::new(b.high.z.max(p.z), b.high.y.max(p.y), b.high.x.max(p.x)),
+        })
     }
 }
 
@@ -99,37 +116,29 @@ pub(crate) fn draw(config: &PhantomConfig, fields: &Fields, scene: &Scene, windo
     let columns = Columns { first: window.x, pitch: size.x_nm, offset: jx };
     let y_nm = |y: i64| y as f64 * size.y_nm + jy;
     let (bottom, right) = (window.y + window.height as i64, window.x + window.width as i64);
-    let mut nearby = Nearby::default();
+    let near_section = scene.all().within(Bounds {
+        low: Vec3::new(z_nm, y_nm(window.y), columns.x(0)),
+        high: Vec3::new(z_nm, y_nm(bottom), columns.x(window.width)),
+    }
+    .grown(WARP_REACH));
+    let mut seeds = Vec::new();
     for tile_y in window.y.div_euclid(TILE)..=(bottom - 1).div_euclid(TILE) {
         let rows = (tile_y * TILE).max(window.y)..((tile_y + 1) * TILE).min(bottom);
-        let noise: Vec<RowNoise> =
-            rows.clone().map(|y| RowNoise::new(fields, z_nm, y_nm(y), columns, window.width)).collect();
-        let warped = |row: usize, y: i64, i: usize| {
-            let [wz, wy, wx] = [0, 1, 2].map(|a| f64::from(noise[row].warp[a][i]));
-            Vec3::new(z_nm + wz, y_nm(y) + wy, columns.x(i) + wx)
-        };
+        let rows: Vec<Row> = rows.map(|y| Row::new(fields, z_nm, y_nm(y), columns, window.width, y)).collect();
+        let near_rows = near_section.within(Row::bounds(&rows, 0..window.width));
         for tile_x in window.x.div_euclid(TILE)..=(right - 1).div_euclid(TILE) {
             let across = (tile_x * TILE).max(window.x)..((tile_x + 1) * TILE).min(right);
             let pixels = (across.start - window.x) as usize..(across.end - window.x) as usize;
-            let mut low = Vec3::new(f64::INFINITY, f64::INFINITY, f64::INFINITY);
-            let mut high = low * -1.0;
-            for (row, y) in rows.clone().enumerate() {
-                for i in pixels.clone() {
-                    let p = warped(row, y, i);
-                    low = Vec3::new(low.z.min(p.z), low.y.min(p.y), low.x.min(p.x));
-                    high = Vec3::new(high.z.max(p.z), high.y.max(p.y), high.x.max(p.x));
-                }
-            }
+            let bounds = Row::bounds(&rows, pixels.clone());
+            let near = near_rows.within(bounds);
             let middle = |tile: i64, pitch: f64| (tile * TILE + TILE / 2) as f64 * pitch;
             let anchor = Vec3::new(z_nm, middle(tile_y, size.y_nm), middle(tile_x, size.x_nm));
-            scene.nearby(anchor, Bounds { low, high }, &mut nearby);
-            for (row, y) in rows.clone().enumerate() {
-                let line = (y - window.y) as usize * window.width;
+            scene.processes.candidates(anchor, bounds.centre(), bounds.radius(), &mut seeds);
+            for row in &rows {
+                let line = (row.y - window.y) as usize * window.width;
                 for i in pixels.clone() {
-                    let texture = [0, 1, 2].map(|k| noise[row].texture[k][i]);
-                    let texture = Texture { fine: texture[0], middle: texture[1], coarse: texture[2] };
-                    let (grey, object) = voxel(config, &nearby, warped(row, y, i), texture);
-                    tissue.grey[line + i] = grey * (1.0 + 0.05 * noise[row].light[i]);
+                    let (grey, object) = voxel(config, &seeds, &near, row.places[i], row.textures[i]);
+                    tissue.grey[line + i] = grey * (1.0 + 0.05 * row.light[i]);
                     tissue.objects[line + i] = object;
                 }
             }
@@ -139,8 +148,8 @@ pub(crate) fn draw(config: &PhantomConfig, fields: &Fields, scene: &Scene, windo
 }
 
 /// What a voxel shows and what it belongs to.
-fn voxel(config: &PhantomConfig, near: &Nearby, p: Vec3, t: Texture) -> (f32, Option<ObjectKey>) {
-    let mut place = process::nearest(&near.seeds, p);
+fn voxel(config: &PhantomConfig, seeds: &[Seed], near: &Nearby, p: Vec3, t: Texture) -> (f32, Option<ObjectKey>) {
+    let mut place = process::nearest(seeds, p);
     for n in &near.nuclei {
         let d = n.body.distance(p);
         place.claim(soma_id(n), d - n.gap);
@@ -155,12 +164,12 @@ fn voxel(config: &PhantomConfig, near: &Nearby, p: Vec3, t: Texture) -> (f32, Op
         }
         place.claim(m.id, d);
     }
-    let mut closest: Option<(f64, usize)> = None;
-    for (k, (_, m)) in near.mitochondria.iter().enumerate() {
+    let mut closest: Option<(f64, &Mitochondrion)> = None;
+    for m in &near.mitochondria {
         let d = m.spine.distance(p);
         place.claim(m.host, d - m.gap);
         if closest.is_none_or(|c| d < c.0) {
-            closest = Some((d, k));
+            closest = Some((d, m));
         }
     }
     let mut grey = shade::cytoplasm(place, 0.09 * config.distractors, t);
@@ -183,7 +192,7 @@ fn voxel(config: &PhantomConfig, near: &Nearby, p: Vec3, t: Texture) -> (f32, Op
             grey = shade::lysosome(grey, l, d, t);
         }
     }
-    for (_, v) in &near.vesicles {
+    for v in &near.vesicles {
         let d = p.distance(v.centre) - v.radius;
         if d < 12.0 {
             grey = shade::vesicle(grey, v, d);
@@ -192,8 +201,7 @@ fn voxel(config: &PhantomConfig, near: &Nearby, p: Vec3, t: Texture) -> (f32, Op
             }
         }
     }
-    if let Some((d, k)) = closest.filter(|c| c.0 < 15.0) {
-        let m = near.mitochondria[k].1;
+    if let Some((d, m)) = closest.filter(|c| c.0 < 15.0) {
         grey = shade::mitochondrion(grey, m, d, p, t);
         if d < 0.0 {
             return (grey, Some(m.key));

@@ -51,15 +51,18 @@ pub(crate) fn cytoplasm(place: Place, dark_share: f64, t: Texture) -> f32 {
     let shift = (h & 0xff) as f32 / 255.0;
     let (grey, grain) = if kind < dark_share {
         // Dark processes: about as dark as mitochondria, and none.
-        (88.0 + 26.0 * shift, 12.0)
-    } else if kind < 0.5 {
-        (132.0 + 26.0 * shift, 25.0)
+        (103.0 + 22.0 * shift, 16.0)
+    } else if kind < 0.45 {
+        (132.0 + 20.0 * shift, 34.0)
     } else {
-        (166.0 + 30.0 * shift, 17.0)
+        (152.0 + 32.0 * shift, 24.0)
     };
-    // Ribosomes and granules: only the highest values of the fine noise.
-    let speck = (t.fine - 0.45).max(0.0) * 55.0;
-    grey + grain * (0.55 * t.fine + 0.6 * t.middle) + 7.0 * t.coarse - speck
+    // Ribosomes and granules are the highest values of the fine noise, tubules of endoplasmic reticulum the places where
+    // the noise of middle size is near zero.
+    let speck = (t.fine - 0.4).max(0.0) * 70.0;
+    let here = ((t.coarse - 0.05) * 3.0).clamp(0.0, 1.0);
+    let tubule = here * (1.0 - (t.middle / 0.16).abs()).max(0.0) * 48.0;
+    grey + grain * (0.6 * t.fine + 0.5 * t.middle) + 9.0 * t.coarse - speck - tubule
 }
 
 /// The line of the plasma membrane over what is there.
