@@ -1,0 +1,175 @@
+//! The network ready to predict: batch normalisation folded into the convolutions, no automatic differentiation.
+
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::config::NetConfig;
+use crate::deepem3d::{DeepEm3d, NetError, is_size};
+use crate::graph::{GRAPH, Layers, Op, planes_to_channels, windows_to_batch};
+use crate::norm::EPSILON;
+use crate::params::{NamedTensor, ParamKind};
+use crate::weights::{WeightsError, check};
+
+/// A network ready to predict on a device.
+///
+/// ```
+/// # use deep3m_net::{DeviceChoice, Frames, Inference, NetConfig};
+/// let device = DeviceChoice::Cpu.open()?;
+/// let net = NetConfig::with_width(Frames::One, 0.05)?.init(&device, 1);
+/// let inference = Inference::new(&net, &device)?;
+/// let probability = inference.foreground(&vec![0.5; 32 * 48], 1, 32, 48)?;
+/// assert_eq!(probability.len(), 32 * 48);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Inference {
+    config: NetConfig,
+    device: Device,
+    /// For each step of the network its folded convolution, where it has one.
+    units: Vec<Option<Folded>>,
+}
+
+/// A convolution, or a head's transposed ones, after normalisation.
+#[derive(Clone, Debug)]
+struct Folded {
+    weights: Vec<Tensor<4>>,
+    bias: Tensor<1>,
+}
+
+impl Inference {
+    /// A network ready to predict on `device`, from one in training.
+    pub fn new(net: &DeepEm3d, device: &Device) -> Result<Self, WeightsError> {
+        Self::from_tensors(net.config().clone(), &net.collect(), device)
+    }
+
+    /// A network ready to predict on `device`, from its tensors, which must be exactly those of
+    /// [`NetConfig::parameters`], in any order.
+    pub fn from_tensors(config: NetConfig, tensors: &[NamedTensor], device: &Device) -> Result<Self, WeightsError> {
+        let found = check(&config, tensors)?;
+        let device = device.clone().without_autodiff();
+        let mut units: Vec<Option<Folded>> = GRAPH.nodes.iter().map(|_| None).collect();
+        for (index, _) in GRAPH.layers() {
+            let specs = config.layer_parameters(index);
+            let tensors: Vec<&NamedTensor> = specs.iter().filter_map(|spec| found.get(&spec.name).copied()).collect();
+            units[index] = Some(fold(&tensors, &device));
+        }
+        Ok(Self { config, device, units })
+    }
+
+    /// What the network looks like.
+    pub const fn config(&self) -> &NetConfig {
+        &self.config
+    }
+
+    /// Where it runs.
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The probability of foreground, `n` × `height` × `width`, of `n` inputs of the configured number of frames:
+    /// `input` is `n` × frames × `height` × `width` grey values, already normalised as in training, row-major.
+    ///
+    /// Nothing is padded: height and width must be multiples of [`NetConfig::MULTIPLE`]. On the CPU the result is the
+    /// same, bit for bit, whatever the number of threads and whichever inputs share a batch.
+    pub fn foreground(&self, input: &[f32], n: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
+        if !is_size(height) || !is_size(width) {
+            return Err(NetError::Size { height, width });
+        }
+        let frames = self.config.frames().count();
+        let expected = [n, frames, height, width].iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
+        if expected != Some(input.len()) {
+            return Err(NetError::Values { found: input.len(), expected: expected.unwrap_or(usize::MAX) });
+        }
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let data = TensorData::new(input.to_vec(), [n, frames, height, width]);
+        let logits = self.logits(Tensor::from_data(data, &self.device));
+        // Softmax over two classes is the sigmoid of their difference.
+        let difference = logits.clone().narrow(1, 1, 1) - logits.narrow(1, 0, 1);
+        sigmoid(difference)
+            .try_into_vec_as::<f32>()
+            .map_err(|error| NetError::Device { device: format!("{:?}", self.device), message: error.to_string() })
+    }
+
+    /// The logits [N, 2, H, W] of frames [N, frames, H, W].
+    fn logits(&self, input: Tensor<4>) -> Tensor<4> {
+        GRAPH.run(self, input, |_, _| {})
+    }
+}
+
+impl Layers for Inference {
+    fn apply(&self, index: usize, input: Tensor<4>) -> Tensor<4> {
+        let Some(unit) = &self.units[index] else { unreachable!("step {index} has no weights") };
+        let bias = Some(unit.bias.clone());
+        match &GRAPH.nodes[index].op {
+            Op::Conv(conv) => {
+                let input = match index {
+                    0 => windows_to_batch(self.config.frames(), input),
+                    1 => planes_to_channels(self.config.frames(), input),
+                    _ => input,
+                };
+                let options = ConvOptions::new([conv.stride; 2], conv.padding(), [1, 1], 1);
+                let blob = conv2d(input, unit.weights[0].clone(), bias, options);
+                if conv.relu { relu(blob) } else { blob }
+            }
+            Op::Head(head) => {
+                let mut bias = bias;
+                let taps = unit.weights.iter().zip(&head.taps).map(|(weight, tap)| {
+                    let padding = [head.padding(tap); 2];
+                    let options = ConvTransposeOptions::new([head.stride; 2], padding, [0, 0], [tap.dilation; 2], 1);
+                    conv_transpose2d(input.clone(), weight.clone(), bias.take(), options)
+                });
+                relu(taps.reduce(Tensor::add).unwrap_or_else(|| unreachable!("a head has transposed convolutions")))
+            }
+            _ => unreachable!("{} has weights", GRAPH.nodes[index].name),
+        }
+    }
+}
+
+/// gamma · (w·x + b − mean) / √(variance + ε) + beta as one convolution: weights times s = gamma / √(variance + ε), and
+/// bias s · (b − mean) + beta. In 64 bits, so that only the final rounding is lost.
+fn fold(tensors: &[&NamedTensor], device: &Device) -> Folded {
+    let values = |kind: ParamKind| tensors.iter().filter(move |t| t.name.kind == kind).map(|t| t.values.as_slice());
+    let one = |kind: ParamKind| values(kind).next().unwrap_or_default();
+    let factor = f64::from(one(ParamKind::Factor).first().copied().unwrap_or(0.0));
+    let share = if factor == 0.0 { 0.0 } else { 1.0 / factor };
+    let deviations = one(ParamKind::VarianceSum).iter().map(|&sum| (f64::from(sum) * share + EPSILON).sqrt());
+    let scales: Vec<f64> =
+        one(ParamKind::Gamma).iter().zip(deviations).map(|(&gamma, d)| f64::from(gamma) / d).collect();
+    let mut bias: Vec<f64> = one(ParamKind::MeanSum).iter().map(|&sum| -f64::from(sum) * share).collect();
+    for biases in values(ParamKind::ConvBias).chain(values(ParamKind::DeconvBias)) {
+        bias.iter_mut().zip(biases).for_each(|(sum, &b)| *sum += f64::from(b));
+    }
+    let shifts = one(ParamKind::Beta).iter();
+    let bias: Vec<f32> =
+        bias.iter().zip(&scales).zip(shifts).map(|((b, s), &beta)| (b * s + f64::from(beta)) as f32).collect();
+    let weights = tensors.iter().filter(|t| t.shape.len() > 1).map(|tensor| {
+        let scaled: Vec<f32> = match (tensor.name.kind, &*tensor.shape) {
+            (ParamKind::DeconvWeight, [_, out, rows, columns]) => {
+                let area = rows * columns;
+                tensor.values.iter().enumerate().map(|(i, &w)| (f64::from(w) * scales[i / area % out]) as f32).collect()
+            }
+            (_, shape) => {
+                let per_output = shape[1..].iter().product::<usize>();
+                tensor.values.iter().enumerate().map(|(i, &w)| (f64::from(w) * scales[i / per_output]) as f32).collect()
+            }
+        };
+        planar(scaled, &tensor.shape, device)
+    });
+    Folded { weights: weights.collect(), bias: Tensor::from_data(TensorData::new(bias, [scales.len()]), device) }
+}
+
+/// Weights for a convolution in the plane: frames, where there are any, become input channels.
+fn planar(values: Vec<f32>, shape: &[usize], device: &Device) -> Tensor<4> {
+    match *shape {
+        [out, input, rows, columns, depth] => {
+            let weight = Tensor::<5>::from_data(TensorData::new(values, [out, input, rows, columns, depth]), device);
+            weight.permute([0, 4, 1, 2, 3]).reshape([out, depth * input, rows, columns])
+        }
+        [a, b, rows, columns] => Tensor::from_data(TensorData::new(values, [a, b, rows, columns]), device),
+        _ => unreachable!("weights of a convolution have 4 or 5 axes"),
+    }
+}
