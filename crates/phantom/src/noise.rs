@@ -24,6 +24,13 @@ impl Columns {
     }
 }
 
+/// The largest whole number not above `v`, and what remains. (`f64::floor` is a call where the processor may lack it.)
+fn split(v: f64) -> (i64, f64) {
+    let truncated = v as i64;
+    let whole = truncated - i64::from(v < truncated as f64);
+    (whole, v - whole as f64)
+}
+
 /// Cubic easing: no kinks at the lattice's planes.
 fn ease(t: f64) -> f32 {
     let t = t as f32;
@@ -56,30 +63,26 @@ impl Noise {
     /// The value at a place.
     pub(crate) fn value(&self, p: Vec3) -> f32 {
         let (z, y, x) = (p.z * self.per_nm, p.y * self.per_nm, p.x * self.per_nm);
-        let (fz, fy, fx) = (z.floor(), y.floor(), x.floor());
-        let (tz, ty) = (ease(z - fz), ease(y - fy));
-        let (iz, iy, ix) = (fz as i64, fy as i64, fx as i64);
-        mixed(self.column(iz, iy, ix, tz, ty), self.column(iz, iy, ix + 1, tz, ty), ease(x - fx))
+        let ((iz, tz), (iy, ty), (ix, tx)) = (split(z), split(y), split(x));
+        let (tz, ty) = (ease(tz), ease(ty));
+        mixed(self.column(iz, iy, ix, tz, ty), self.column(iz, iy, ix + 1, tz, ty), ease(tx))
     }
 
     /// Adds `amplitude` times the values along a row.
     pub(crate) fn add_row(&self, z_nm: f64, y_nm: f64, columns: Columns, amplitude: f32, out: &mut [f32]) {
         let (z, y) = (z_nm * self.per_nm, y_nm * self.per_nm);
-        let (fz, fy) = (z.floor(), y.floor());
-        let (tz, ty) = (ease(z - fz), ease(y - fy));
-        let (iz, iy) = (fz as i64, fy as i64);
+        let ((iz, tz), (iy, ty)) = (split(z), split(y));
+        let (tz, ty) = (ease(tz), ease(ty));
         let mut lattice = i64::MIN;
         let (mut left, mut right) = (0.0, 0.0);
         for (i, v) in out.iter_mut().enumerate() {
-            let x = columns.x(i) * self.per_nm;
-            let fx = x.floor();
-            let ix = fx as i64;
+            let (ix, tx) = split(columns.x(i) * self.per_nm);
             if ix != lattice {
                 left = if ix == lattice.wrapping_add(1) { right } else { self.column(iz, iy, ix, tz, ty) };
                 right = self.column(iz, iy, ix + 1, tz, ty);
                 lattice = ix;
             }
-            *v += amplitude * mixed(left, right, ease(x - fx));
+            *v += amplitude * mixed(left, right, ease(tx));
         }
     }
 }

@@ -82,7 +82,7 @@ pub(crate) struct Vesicle {
 
 /// Lattice pitches in nm: one site per cell.
 const NUCLEUS_PITCH: f64 = 3000.0;
-const MYELIN_PITCH: f64 = 2400.0;
+const MYELIN_PITCH: f64 = 2000.0;
 const MITOCHONDRION_PITCH: f64 = 595.0;
 const LYSOSOME_PITCH: f64 = 850.0;
 const STACK_PITCH: f64 = 1300.0;
@@ -95,7 +95,7 @@ const MITOCHONDRION_REACH: f64 = 860.0;
 /// Mitochondria further apart than this many lattice cells cannot touch: 3 · 595 nm > 2 · 860 + 45 nm.
 const MITOCHONDRION_RING: i64 = 3;
 /// Mitochondria are placed in rounds, each into the space that the rounds before left.
-const ROUNDS: u64 = 3;
+const ROUNDS: u64 = 5;
 
 fn jittered(cell: Cell, pitch: f64, jitter: f64, draw: &mut Draw) -> Vec3 {
     let mut axis = || 0.5 + draw.between(-jitter, jitter) / pitch;
@@ -121,14 +121,14 @@ pub(crate) fn nuclei(config: &PhantomConfig, bounds: Bounds) -> Vec<Nucleus> {
 
 /// The myelinated axons that come near a box.
 pub(crate) fn myelin(config: &PhantomConfig, course: &Course, bounds: Bounds) -> Vec<Myelin> {
-    const REACH: f64 = 2400.0;
+    const REACH: f64 = 2000.0;
     let stream = hash::stream(config.seed, 32);
     let make = |c: Cell| {
         let id = hash::at(stream, c.z, c.y, c.x);
         let mut draw = Draw::new(id);
         let occupied = draw.chance(config.distractors);
-        let centre = jittered(c, MYELIN_PITCH, 800.0, &mut draw);
-        let half = course.direction(centre, 0.3, &mut draw) * draw.between(900.0, 1500.0);
+        let centre = jittered(c, MYELIN_PITCH, 650.0, &mut draw);
+        let half = course.direction(centre, 0.3, &mut draw) * draw.between(700.0, 1200.0);
         let bend = draw.direction() * draw.between(0.0, 400.0);
         let outer = draw.between(280.0, 520.0);
         let radii = std::array::from_fn(|_| outer * draw.between(0.92, 1.05));
@@ -166,7 +166,7 @@ fn mitochondrion(config: &PhantomConfig, course: &Course, stream: u64, c: Cell) 
     let radius = draw.between(120.0, 200.0) + if draw.chance(0.25) { draw.between(0.0, 60.0) } else { 0.0 };
     // Many short ones, some long: the square leans to the short side.
     let t = draw.unit();
-    let half = 60.0 + 480.0 * t * t.sqrt();
+    let half = 60.0 + 480.0 * t;
     let bend = along.cross(draw.direction()).unit() * (half * draw.between(0.0, 0.7));
     let radii = std::array::from_fn(|_| radius * draw.between(0.88, 1.06));
     let spine = Spine::curve(centre, along * half, bend, radii);
@@ -200,8 +200,9 @@ pub(crate) fn mitochondria(
     let stream = hash::stream(config.seed, 33);
     let near = bounds.grown(MITOCHONDRION_REACH);
     let outer = MITOCHONDRION_RING * ROUNDS as i64;
-    let mut all = Grid::over(near, MITOCHONDRION_PITCH, outer, |c| mitochondrion(config, course, stream, c))
-        .map(|m| m.filter(|m| clear_of_large(m, nuclei, myelin)));
+    let mut all = Grid::over(near, MITOCHONDRION_PITCH, outer, |c| mitochondrion(config, course, stream, c));
+    let blocked = blocked_by_large(&all, nuclei, myelin);
+    all.clear(&blocked);
     for round in 0..ROUNDS {
         let items = all.items();
         // What later rounds and the block itself need to know of this round.
@@ -228,11 +229,23 @@ pub(crate) fn mitochondria(
 pub(crate) const PLACING_REACH: f64 =
     MITOCHONDRION_REACH * 2.0 + MITOCHONDRION_PITCH * (MITOCHONDRION_RING * ROUNDS as i64 + 1) as f64;
 
-fn clear_of_large(m: &Mitochondrion, nuclei: &[Nucleus], myelin: &[Myelin]) -> bool {
-    let apart = |centre: Vec3, reach: f64| m.spine.centre().distance(centre) > m.spine.reach() + reach;
-    nuclei.iter().all(|n| {
-        apart(n.body.centre, n.body.reach() + 60.0) || m.spine.samples().all(|(p, r)| n.body.distance(p) > 1.4 * r + 40.0)
-    }) && myelin.iter().all(|s| !m.spine.closer_than(&s.spine, m.gap + 30.0))
+/// The candidates that nuclei or myelin leave no room for.
+fn blocked_by_large(all: &Grid<Option<Mitochondrion>>, nuclei: &[Nucleus], myelin: &[Myelin]) -> Vec<usize> {
+    let ring = |reach: f64| ((reach + MITOCHONDRION_REACH + 200.0) / MITOCHONDRION_PITCH).ceil() as i64 + 1;
+    let candidates = |centre: Vec3, reach: f64| {
+        all.around(centre, ring(reach)).filter_map(|i| all.items()[i].as_ref().map(|m| (i, m)))
+    };
+    let by_nuclei = nuclei.iter().flat_map(|n| {
+        candidates(n.body.centre, n.body.reach())
+            .filter(|(_, m)| m.spine.samples().any(|(p, r)| n.body.distance(p) < 1.4 * r + 40.0))
+            .map(|(i, _)| i)
+    });
+    let by_myelin = myelin.iter().flat_map(|s| {
+        candidates(s.spine.centre(), s.spine.reach())
+            .filter(|(_, m)| m.spine.closer_than(&s.spine, m.gap + 30.0))
+            .map(|(i, _)| i)
+    });
+    by_nuclei.chain(by_myelin).collect()
 }
 
 /// The candidates for lysosomes near a box; whether one stays depends on what is around it.
