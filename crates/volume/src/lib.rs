@@ -21,7 +21,7 @@ mod voxel;
 pub use binning::Binning;
 pub use cropped::crop;
 pub use error::{Place, VolumeError};
-pub use open::{Format, OpenOptions, create, open, open_with, reopen};
+pub use open::{Format, OpenOptions, create, create_as, open, open_with, reopen};
 pub use region::{Extent, Index, Region, RegionParseError};
 pub use variation::Variation;
 pub use volume::{Block, Volume, VolumeInfo, VolumeSpec, VolumeWriter, copy};

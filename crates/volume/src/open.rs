@@ -94,24 +94,41 @@ fn ending(path: &Path) -> Option<String> {
 }
 
 /// Starts a new volume; the name's ending says the format: `.zarr` OME-Zarr, `.tif` or `.tiff` a stack, a name without
-/// one of these endings a folder of PNG slices. (A folder of TIFF slices: [`slices::SliceWriter::tiff`].)
+/// one of these endings a folder of PNG slices. [`create_as`] makes any format under any name.
 ///
-/// With `overwrite`, what is there is removed first if it is a volume; a folder with anything else in it is left alone.
-/// A TIFF stack is replaced only when the new one is complete.
+/// With `overwrite`, what is there is removed first if it is a volume of the same format; a folder with anything else in
+/// it is left alone. A TIFF stack is replaced only when the new one is complete.
 ///
 /// # Errors
 /// [`VolumeError::Exists`] where something is there and `overwrite` is not set.
 pub fn create(path: &Path, spec: &VolumeSpec, overwrite: bool) -> Result<Box<dyn VolumeWriter>, VolumeError> {
-    let format = match ending(path).as_deref() {
-        Some("zarr") => Format::OmeZarr,
-        Some("tif" | "tiff") => Format::TiffStack,
-        _ => Format::PngFolder,
-    };
+    create_as(path, Format::of_output(path), spec, overwrite)
+}
+
+impl Format {
+    /// The format in which [`create`] writes a volume of this name.
+    pub fn of_output(path: &Path) -> Self {
+        match ending(path).as_deref() {
+            Some("zarr") => Self::OmeZarr,
+            Some("tif" | "tiff") => Self::TiffStack,
+            _ => Self::PngFolder,
+        }
+    }
+}
+
+/// As [`create`], in the given format whatever the name: the way to a folder of TIFF slices.
+pub fn create_as(
+    path: &Path,
+    format: Format,
+    spec: &VolumeSpec,
+    overwrite: bool,
+) -> Result<Box<dyn VolumeWriter>, VolumeError> {
     make_room(path, format, overwrite)?;
     Ok(match format {
         Format::OmeZarr => Box::new(ome_zarr::ZarrWriter::create(path, spec)?),
         Format::TiffStack => Box::new(tiff::StackWriter::create(path, spec)?),
-        Format::PngFolder | Format::TiffFolder => Box::new(slices::SliceWriter::png(path, spec)?),
+        Format::PngFolder => Box::new(slices::SliceWriter::png(path, spec)?),
+        Format::TiffFolder => Box::new(slices::SliceWriter::tiff(path, spec)?),
     })
 }
 
@@ -149,7 +166,8 @@ fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeE
             let name = entry.file_name().unwrap_or_default().to_string_lossy();
             name == "zarr.json" || name.starts_with('.') || entry.is_dir() && entry.join("zarr.json").is_file()
         }
-        _ => entry.is_file() && (ending(entry).as_deref() == Some("png") || is_part(entry)),
+        Format::TiffFolder => is_slice(entry, &["tif", "tiff"]),
+        _ => is_slice(entry, &["png"]),
     };
     if let Some(foreign) = entries.iter().find(|entry| !belongs(entry)) {
         return refuse(format!("{}, which is no part of a volume", foreign.display()));
@@ -157,8 +175,9 @@ fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeE
     if format == Format::OmeZarr { fs::remove_dir(path) } else { entries.iter().try_for_each(|e| fs::remove_file(e)) }
 }
 
-/// Whether a file is what an interrupted run left of a slice.
-fn is_part(entry: &Path) -> bool {
+/// Whether a file is a slice, or what an interrupted run left of one.
+fn is_slice(entry: &Path, endings: &[&str]) -> bool {
     let name = entry.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') && name.ends_with(".part")
+    let left = name.starts_with('.') && name.ends_with(".part");
+    entry.is_file() && (left || ending(entry).is_some_and(|e| endings.contains(&e.as_str())))
 }
