@@ -1,1 +1,60 @@
-//! Placeholder.
+//! Prediction of volumes of any size: the probability of every voxel to belong to the structure, block by block.
+//!
+//! An [`Ensemble`] holds the trained models; [`predict()`] runs them over a [`Volume`](deep3m_volume::Volume) and writes
+//! a volume of 8-bit probabilities (p = value / 255) of one scale everywhere:
+//!
+//! 1. [`Plan`]: blocks counted from the volume's first voxel, whole chunks of the output each, with real context around.
+//! 2. Each block is read with its context (mirrored only at the volume's own border), binned and normalised as in
+//!    training, while the block before it is in the network.
+//! 3. Each section goes through each model in the chosen [variations](VariationCount), turned back and averaged; the
+//!    mean of the models is brought to the volume's own grid and written.
+//! 4. What is done is noted beside the output: the same call goes on after an interruption, with the same bytes.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use deep3m_net::{DeviceChoice, ModelDir};
+//! use deep3m_predict::{Ensemble, PredictConfig, PredictEvent, predict};
+//! use std::path::Path;
+//! use std::sync::atomic::AtomicBool;
+//!
+//! let volume = deep3m_volume::open(Path::new("images/"))?;
+//! let config = PredictConfig::default();
+//! let device = DeviceChoice::Auto.open()?;
+//! let ensemble = Ensemble::load(&ModelDir::open("model")?, config.frames.as_deref(), &device)?;
+//! let stop = AtomicBool::new(false);
+//! let out = Path::new("probability.zarr");
+//! let summary = predict(&ensemble, volume.as_ref(), out, &config, &stop, &mut |event| {
+//!     if let PredictEvent::Notice(text) = event {
+//!         eprintln!("{text}");
+//!     }
+//! })?;
+//! println!("{} voxels in {:.1} s", summary.voxels, summary.seconds);
+//! # Ok(())
+//! # }
+//! ```
+
+mod config;
+mod context;
+mod ensemble;
+mod error;
+mod forward;
+mod grey;
+mod identity;
+mod output;
+mod pipeline;
+mod plan;
+mod run;
+mod run_log;
+mod seam;
+#[cfg(test)]
+mod testing;
+mod variations;
+
+pub use config::PredictConfig;
+pub use ensemble::{Ensemble, ForegroundModel, NullModel};
+pub use error::PredictError;
+pub use identity::{ModelIdentity, RunIdentity};
+pub use plan::{Borders, Context, Plan, PlanSettings, PlannedBlock, Span};
+pub use run::{PredictEvent, PredictSummary, plan, predict};
+pub use seam::{Seam, measure_seam};
+pub use variations::{VariationCount, VariationCountError};

@@ -1,0 +1,95 @@
+//! What can be chosen for a prediction.
+
+use deep3m_net::Frames;
+use deep3m_volume::{Binning, Extent, Region};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::PlanSettings;
+use crate::{PredictError, VariationCount};
+
+/// The settings of a prediction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PredictConfig {
+    /// Which models take part; `None`: all of the model directory.
+    pub frames: Option<Vec<Frames>>,
+    /// How many variations are averaged.
+    pub variations: VariationCount,
+    /// The part of the volume to predict; `None`: all of it. The output has the region's size, and the values that a
+    /// prediction of the whole volume has there.
+    pub region: Option<Region>,
+    /// Whether an output of another run may be replaced.
+    pub overwrite: bool,
+    /// Rows and columns of a block without its context, in binned pixels; `None`: [`Self::TILE`]. Larger is faster,
+    /// smaller takes less memory.
+    pub tile: Option<u32>,
+    /// Real context around a block, in binned pixels; `None`: [`Self::HALO`]. More makes seams fainter, and is slower.
+    pub halo: Option<u32>,
+    /// Mirrored context beyond the volume's border, in binned pixels; `None`: [`Self::MIRROR`].
+    pub mirror: Option<u32>,
+    /// Sections per block; `None`: [`Self::SLAB`].
+    pub slab: Option<u32>,
+    /// Sections that go through the network at once; `None`: 1. More keeps a GPU busier and takes more of its memory.
+    pub batch: Option<u32>,
+    /// Whether to measure the seam when the volume is done ([`crate::measure_seam`]).
+    pub seam: bool,
+}
+
+impl Default for PredictConfig {
+    fn default() -> Self {
+        Self {
+            frames: None,
+            variations: VariationCount::default(),
+            region: None,
+            overwrite: false,
+            tile: None,
+            halo: None,
+            mirror: None,
+            slab: None,
+            batch: None,
+            seam: false,
+        }
+    }
+}
+
+impl PredictConfig {
+    /// Default size of a block in the plane, in binned pixels: as in the reference, what a network of full width does
+    /// in 2 GB.
+    pub const TILE: u32 = 1024;
+    /// Default context, in binned pixels. The reference's 12 show seams.
+    pub const HALO: u32 = 64;
+    /// Default mirrored border, in binned pixels: there is nothing to learn from more of the same.
+    pub const MIRROR: u32 = 16;
+    /// Default number of sections per block.
+    pub const SLAB: u32 = 16;
+    /// Largest chunk of the output in the plane, in voxels.
+    pub const CHUNK: u32 = 256;
+    /// Above this a block's context would no longer be addressable with care for memory.
+    const MOST: u32 = 1 << 16;
+
+    /// The block grid for a volume of this size.
+    ///
+    /// `margin` is the number of sections on either side that the widest model sees.
+    ///
+    /// # Errors
+    /// [`PredictError::Setting`] for a size of zero or beyond sense.
+    pub fn plan_settings(&self, extent: Extent, binning: Binning, margin: usize) -> Result<PlanSettings, PredictError> {
+        let within = |name, value: Option<u32>, default: u32, least: u32| match value.unwrap_or(default) {
+            value if value >= least && value <= Self::MOST => Ok(u64::from(value)),
+            found => {
+                Err(PredictError::Setting { name, found: found.into(), least: least.into(), most: Self::MOST.into() })
+            }
+        };
+        within("batch", self.batch, 1, 1)?;
+        Ok(PlanSettings {
+            extent,
+            binning,
+            margin: margin as u64,
+            tile: within("tile", self.tile, Self::TILE, 1)?,
+            halo: within("halo", self.halo, Self::HALO, 0)?,
+            mirror: within("mirror", self.mirror, Self::MIRROR, 0)?,
+            slab: within("slab", self.slab, Self::SLAB, 1)?,
+            chunk: Self::CHUNK.into(),
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! The models that predict together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use deep3m_net::{Frames, Inference, ModelDir, NetError, Normalisation};
+use deep3m_volume::{Binning, Volume, VoxelType};
+
+use crate::forward::{Forward, Member};
+use crate::grey::Grey;
+use crate::{ModelIdentity, PredictConfig, PredictError};
+
+/// What a prediction needs of a model.
+pub trait ForegroundModel: Send + Sync {
+    /// How many sections it sees.
+    fn frames(&self) -> Frames;
+
+    /// The probability of the foreground for the middle section of each of `n` stacks.
+    ///
+    /// `input` is n × frames × `height` × `width`, row-major, normalised; sizes are multiples of 16. The answer is
+    /// n × `height` × `width`, between 0 and 1.
+    fn foreground(&self, input: &[f32], n: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError>;
+}
+
+impl ForegroundModel for Inference {
+    fn frames(&self) -> Frames {
+        self.config().frames()
+    }
+
+    fn foreground(&self, input: &[f32], n: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
+        Self::foreground(self, input, n, height, width)
+    }
+}
+
+/// Answers with the middle section itself, its normalised −1 to 1 as 0 to 1: everything of a prediction but the network,
+/// to measure and test the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct NullModel {
+    /// How many sections it is given.
+    pub frames: Frames,
+}
+
+impl ForegroundModel for NullModel {
+    fn frames(&self) -> Frames {
+        self.frames
+    }
+
+    fn foreground(&self, input: &[f32], n: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
+        let (section, frames) = (height * width, self.frames.count());
+        let mut output = Vec::with_capacity(n * section);
+        for stack in input.chunks_exact(frames * section) {
+            let middle = &stack[self.frames.margin() * section..][..section];
+            output.extend(middle.iter().map(|v| ((v + 1.0) * 0.5).clamp(0.0, 1.0)));
+        }
+        Ok(output)
+    }
+}
+
+/// The models that predict together, and what they have in common: how they see grey values.
+pub struct Ensemble {
+    models: Vec<Box<dyn ForegroundModel>>,
+    binning: Binning,
+    normalisation: Normalisation,
+    trained_on: VoxelType,
+    identity: ModelIdentity,
+}
+
+impl Ensemble {
+    /// The networks of a model directory, ready on a device; `frames` chooses among them, `None` takes all. They are
+    /// averaged from the fewest frames on, whatever order is asked for.
+    ///
+    /// # Errors
+    /// [`PredictError::Model`] for damaged weights or a network that is not there, [`PredictError::NoModel`] where the
+    /// directory has none yet.
+    pub fn load(model: &ModelDir, frames: Option<&[Frames]>, device: &Device) -> Result<Self, PredictError> {
+        let mut frames = frames.map_or_else(|| model.frames(), <[Frames]>::to_vec);
+        frames.sort_unstable();
+        frames.dedup();
+        let manifest = &model.manifest;
+        let mut models: Vec<Box<dyn ForegroundModel>> = Vec::with_capacity(frames.len());
+        let mut weights = BTreeMap::new();
+        for frames in frames {
+            models.push(Box::new(model.load_inference(frames, device)?));
+            let sha256 = manifest.networks.get(&frames).map(|entry| entry.sha256.clone()).unwrap_or_default();
+            weights.insert(frames.to_string(), sha256);
+        }
+        let identity = ModelIdentity { path: model.path().to_owned(), weights };
+        Self::new(models, manifest.binning, manifest.normalisation, manifest.voxel_type, identity)
+    }
+
+    /// Models in the order in which they are averaged; `trained_on` is the type of the volumes that they saw.
+    ///
+    /// # Errors
+    /// [`PredictError::NoModel`] for none.
+    pub fn new(
+        models: Vec<Box<dyn ForegroundModel>>,
+        binning: Binning,
+        normalisation: Normalisation,
+        trained_on: VoxelType,
+        identity: ModelIdentity,
+    ) -> Result<Self, PredictError> {
+        if models.is_empty() {
+            return Err(PredictError::NoModel { path: identity.path });
+        }
+        Ok(Self { models, binning, normalisation, trained_on, identity })
+    }
+
+    /// Null models in the place of trained ones: the output is the volume's grey values, through all that a prediction
+    /// does but the network.
+    ///
+    /// # Errors
+    /// [`PredictError::NoModel`] for no frames.
+    pub fn null(frames: &[Frames], binning: Binning) -> Result<Self, PredictError> {
+        let models = frames.iter().map(|&frames| Box::new(NullModel { frames }) as Box<dyn ForegroundModel>);
+        let weights = frames.iter().map(|frames| (frames.to_string(), "none".to_owned())).collect();
+        let identity = ModelIdentity { path: PathBuf::from("null"), weights };
+        let normalisation = Normalisation::Range { low: 0.0, high: 255.0 };
+        Self::new(models.collect(), binning, normalisation, VoxelType::U8, identity)
+    }
+
+    /// Which models there are, in the order of averaging.
+    pub fn frames(&self) -> Vec<Frames> {
+        self.models.iter().map(|model| model.frames()).collect()
+    }
+
+    /// Pixels that are averaged to one before the network.
+    pub const fn binning(&self) -> Binning {
+        self.binning
+    }
+
+    /// Sections on either side that the widest model sees.
+    pub fn margin(&self) -> usize {
+        self.models.iter().map(|model| model.frames().margin()).max().unwrap_or(0)
+    }
+
+    /// What tells these models from others.
+    pub const fn identity(&self) -> &ModelIdentity {
+        &self.identity
+    }
+
+    pub(crate) fn forward(&self, config: &PredictConfig) -> Forward<'_> {
+        let variations = |frames| config.variations.for_frames(frames);
+        let members = self.models.iter().map(|m| Member { model: &**m, variations: variations(m.frames()) });
+        Forward {
+            members: members.collect(),
+            binning: self.binning,
+            margin: self.margin(),
+            batch: config.batch.unwrap_or(1).max(1) as usize,
+        }
+    }
+
+    /// How this volume's grey values are normalised.
+    pub(crate) fn grey(&self, volume: &dyn Volume) -> Result<Grey, PredictError> {
+        Grey::of(volume, self.normalisation, self.trained_on)
+    }
+}

@@ -1,0 +1,123 @@
+//! What can stop a prediction.
+
+use std::path::PathBuf;
+
+use deep3m_net::{ModelError, NetError, NormalisationError};
+use deep3m_volume::{Extent, Region, VolumeError};
+
+/// Why a prediction was not made. What is already written stays; the same call goes on from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PredictError {
+    /// Reading the volume or writing the output failed.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The network failed.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The model directory could not be read.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The volume's grey values cannot be normalised.
+    #[error("{}: {source}", path.display())]
+    Normalisation {
+        /// The volume.
+        path: PathBuf,
+        /// Why.
+        source: NormalisationError,
+    },
+    /// No model takes part.
+    #[error("{}: found no model to predict with; expected at least one", path.display())]
+    NoModel {
+        /// The model directory.
+        path: PathBuf,
+    },
+    /// A region that sticks out of the volume, or is empty.
+    #[error("{}: found region {region}; expected one inside the volume of {extent}", path.display())]
+    Region {
+        /// The volume.
+        path: PathBuf,
+        /// What was asked for.
+        region: Region,
+        /// The volume's size.
+        extent: Extent,
+    },
+    /// A volume without a voxel.
+    #[error("{}: found a volume of {extent}; expected at least one voxel", path.display())]
+    Empty {
+        /// The volume.
+        path: PathBuf,
+        /// Its size.
+        extent: Extent,
+    },
+    /// A network that answers with NaN or infinity.
+    #[error("block {block}: found a probability that is no number; expected 0 to 1. Are the model's weights damaged?")]
+    NotFinite {
+        /// The block.
+        block: Region,
+    },
+    /// A setting that makes no sense.
+    #[error("{name}: found {found}; expected {least} to {most}")]
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// What was given.
+        found: u64,
+        /// The smallest that works.
+        least: u64,
+        /// The largest that works.
+        most: u64,
+    },
+    /// The output would replace the volume that is predicted.
+    #[error("{}: is the volume to predict; choose another output", path.display())]
+    OutputIsInput {
+        /// Both.
+        path: PathBuf,
+    },
+    /// The output holds something else than a prediction.
+    #[error("{}: already exists and holds no prediction; choose another name, or give --overwrite to replace it", path.display())]
+    Occupied {
+        /// The output.
+        path: PathBuf,
+    },
+    /// `--overwrite` would remove something that is no volume.
+    #[error("{}: holds neither a prediction nor a volume, and is not removed; choose another name", path.display())]
+    NotReplaced {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The output holds the prediction of another run.
+    #[error("{}: holds another run: {}. Choose another output, or give --overwrite to replace it", path.display(), differs.join("; "))]
+    AnotherRun {
+        /// The output.
+        path: PathBuf,
+        /// What differs, as "variations: found 16, expected 8".
+        differs: Vec<String>,
+    },
+    /// The note of what is done cannot be understood.
+    #[error("{}: damaged: found {found}; expected {expected}. Give --overwrite to begin anew", path.display())]
+    DamagedRun {
+        /// The file.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// What should be there.
+        expected: String,
+    },
+    /// Another process writes this output.
+    #[error("{}: another deep3m is predicting into it; wait for it, or choose another output", path.display())]
+    InUse {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The prediction was stopped on request.
+    #[error("{}: stopped after {done} of {blocks} blocks; the same command goes on from here", path.display())]
+    Interrupted {
+        /// The output.
+        path: PathBuf,
+        /// Blocks that are done.
+        done: u64,
+        /// Blocks in all.
+        blocks: u64,
+    },
+}

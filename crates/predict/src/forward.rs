@@ -1,0 +1,181 @@
+//! A block through the network: every section in every model and variation, turned back, averaged, at the volume's grid.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use deep3m_net::NetError;
+use deep3m_volume::{Binning, Block, Extent, Region, Variation, Voxels};
+
+use crate::context::Prepared;
+use crate::ensemble::ForegroundModel;
+use crate::plan::{PlannedBlock, Span};
+
+/// A model and the variations in which it sees every section.
+pub(crate) struct Member<'a> {
+    pub(crate) model: &'a dyn ForegroundModel,
+    pub(crate) variations: Vec<Variation>,
+}
+
+/// The models and how they are run.
+pub(crate) struct Forward<'a> {
+    pub(crate) members: Vec<Member<'a>>,
+    pub(crate) binning: Binning,
+    /// Sections on either side that a context holds: the widest model's.
+    pub(crate) margin: usize,
+    /// Sections at once.
+    pub(crate) batch: usize,
+}
+
+/// How a block ended.
+pub(crate) enum Outcome {
+    /// The probabilities of the core.
+    Done(Block),
+    /// Told to stop.
+    Stopped,
+    /// The network answered with something that is no number.
+    NotFinite,
+}
+
+impl Forward<'_> {
+    /// Passes through a network that a section takes.
+    pub(crate) fn passes(&self) -> u64 {
+        self.members.iter().map(|member| member.variations.len() as u64).sum()
+    }
+
+    /// The probabilities of a block's core, as bytes. Sections outside `wanted` (counted in the volume) are left zero.
+    ///
+    /// `go_on` hears after each pass how many sections went through; when it answers false, the block is given up.
+    /// The time in the network is added to `network`.
+    pub(crate) fn block(
+        &self,
+        block: &PlannedBlock,
+        prepared: &Prepared,
+        wanted: Range<u64>,
+        network: &mut Duration,
+        go_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Outcome, NetError> {
+        let core = block.core;
+        let mut bytes = Vec::with_capacity(core.extent.len());
+        let section = (core.extent.y * core.extent.x) as usize;
+        let depth = core.extent.z as usize;
+        for first in (0..depth).step_by(self.batch) {
+            let group = first..(first + self.batch).min(depth);
+            // Groups are counted from the block's first section, so that a section meets the same neighbours in the
+            // network whatever region is wanted.
+            let (from, to) = (core.start.z + group.start as u64, core.start.z + group.end as u64);
+            if to <= wanted.start || from >= wanted.end {
+                bytes.resize(bytes.len() + group.len() * section, 0);
+                continue;
+            }
+            let Some(mean) = self.mean(prepared, group, network, go_on)? else { return Ok(Outcome::Stopped) };
+            if !mean.iter().all(|p| p.is_finite()) {
+                return Ok(Outcome::NotFinite);
+            }
+            for probability in mean.chunks_exact(prepared.rows * prepared.columns) {
+                self.quantise(block, probability, prepared, &mut bytes);
+            }
+        }
+        Ok(Outcome::Done(Block::new(core.extent, Voxels::U8(bytes))))
+    }
+
+    /// The mean over the models of their means over the variations, for the sections `group` of the core, over the
+    /// whole context in the plane.
+    fn mean(
+        &self,
+        prepared: &Prepared,
+        group: Range<usize>,
+        network: &mut Duration,
+        go_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<Vec<f32>>, NetError> {
+        let (rows, columns) = (prepared.rows, prepared.columns);
+        let mut mean = vec![0.0; group.len() * rows * columns];
+        for member in &self.members {
+            let frames = member.model.frames();
+            let share = 1.0 / (member.variations.len() * self.members.len()) as f32;
+            let stack = |section: usize| prepared.sections(section + self.margin - frames.margin(), frames.count());
+            for &variation in &member.variations {
+                let (height, width) = if variation.swaps_axes() { (columns, rows) } else { (rows, columns) };
+                let varied: Vec<f32>;
+                let input = if variation == Variation::IDENTITY && group.len() == 1 {
+                    stack(group.start)
+                } else {
+                    let parts = group.clone().map(|s| variation.apply(stack(s), frames.count(), rows, columns));
+                    varied = parts.collect::<Vec<_>>().concat();
+                    &varied
+                };
+                let started = Instant::now();
+                let output = member.model.foreground(input, group.len(), height, width)?;
+                *network += started.elapsed();
+                assert_eq!(output.len(), mean.len(), "probabilities of a {frames} model");
+                for (sum, answer) in mean.chunks_exact_mut(rows * columns).zip(output.chunks_exact(rows * columns)) {
+                    add_turned_back(sum, answer, variation, (height, width), share);
+                }
+                if !go_on(group.len() as u64) {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(mean))
+    }
+
+    /// One section's core as bytes, p = value / 255, from the binned probabilities of its context.
+    fn quantise(&self, block: &PlannedBlock, probability: &[f32], prepared: &Prepared, bytes: &mut Vec<u8>) {
+        let (core, end) = (block.core.start, block.core.end());
+        let y = Part::of(block.context.y, core.y..end.y, self.binning.y);
+        let x = Part::of(block.context.x, core.x..end.x, self.binning.x);
+        let byte = |p: &f32| (p.clamp(0.0, 1.0) * 255.0 + 0.5) as u8;
+        if self.binning.is_none() {
+            for row in probability.chunks_exact(prepared.columns).skip(y.bins.start).take(y.bins.len()) {
+                bytes.extend(row[x.bins.clone()].iter().map(byte));
+            }
+            return;
+        }
+        let rows = probability.chunks_exact(prepared.columns).skip(y.bins.start).take(y.bins.len());
+        let part: Vec<f32> = rows.flat_map(|row| &row[x.bins.clone()]).copied().collect();
+        let fine = self.binning.interpolate(&part, 1, y.bins.len(), x.bins.len());
+        let width = x.bins.len() * self.binning.x as usize;
+        for row in fine.chunks_exact(width).skip(y.pixels.start).take(y.pixels.len()) {
+            bytes.extend(row[x.pixels.clone()].iter().map(byte));
+        }
+    }
+}
+
+/// The bins of a context that the core's pixels are interpolated from, and the core among the pixels of those bins.
+struct Part {
+    bins: Range<usize>,
+    pixels: Range<usize>,
+}
+
+impl Part {
+    fn of(context: Span, core: Range<u64>, bin: u32) -> Self {
+        let wide = i64::from(bin);
+        // With bins, one more on each side, where there is one: a pixel lies between the centres of two.
+        let ring = i64::from(bin > 1);
+        let first = ((core.start as i64).div_euclid(wide) - ring).max(context.start);
+        let last = (core.end.div_ceil(bin.into()) as i64 + ring).min(context.end());
+        let pixel = (core.start as i64 - first * wide) as usize;
+        Self {
+            bins: (first - context.start) as usize..(last - context.start) as usize,
+            pixels: pixel..pixel + (core.end - core.start) as usize,
+        }
+    }
+}
+
+/// Adds `share` times a section of probabilities that was made in a variation (`size` rows and columns), turned back.
+fn add_turned_back(sum: &mut [f32], answer: &[f32], variation: Variation, size: (usize, usize), share: f32) {
+    let mut add = |answer: &[f32]| {
+        for (sum, p) in sum.iter_mut().zip(answer) {
+            *sum += share * p;
+        }
+    };
+    if variation == Variation::IDENTITY {
+        add(answer);
+    } else {
+        add(&variation.inverse().apply(answer, 1, size.0, size.1));
+    }
+}
+
+/// The size of a region as an extent of bytes, for messages of progress.
+pub(crate) fn wanted_voxels(block: &PlannedBlock, region: Region) -> u64 {
+    block.core.intersect(&region).map_or(Extent::default(), |part| part.extent).len() as u64
+}

@@ -1,0 +1,239 @@
+//! Where a prediction is written, so that nothing half done is ever taken for a result.
+//!
+//! Blocks go to an OME-Zarr volume of the whole volume's size, whose chunks lie as the blocks do. Where that is what is
+//! asked for (`OUT.zarr`, no region), it is the output itself, to look at while it grows. Otherwise it lies in a scratch
+//! folder `OUT.partial/` beside the output, and is copied into the wanted format (and cut to the region) in the end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deep3m_volume::formats::ome_zarr::ZarrWriter;
+use deep3m_volume::{
+    Extent, Region, Volume, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, create, crop, fs, open,
+};
+use serde_json::json;
+
+use crate::run_log::{RUN_FILE, RunNote};
+use crate::{PredictError, RunIdentity};
+
+/// Most bytes held while blocks are copied into another format, unless one section is more.
+const COPY_BYTES: u64 = 256 << 20;
+
+/// The places of an output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Output {
+    /// What was asked for.
+    out: PathBuf,
+    /// The scratch folder; `None` where blocks go straight to the output.
+    scratch: Option<PathBuf>,
+}
+
+/// What is at an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// This run, complete.
+    Finished,
+    /// This run, not complete, or nothing.
+    Open,
+}
+
+impl Output {
+    pub(crate) fn new(out: &Path, region: Option<Region>) -> Self {
+        let zarr = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zarr"));
+        let mut name = out.file_name().unwrap_or_default().to_owned();
+        name.push(".partial");
+        let scratch = (!zarr || region.is_some()).then(|| out.with_file_name(name));
+        Self { out: out.to_owned(), scratch }
+    }
+
+    /// The volume that blocks are written to.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.scratch.as_ref().map_or_else(|| self.out.clone(), |scratch| scratch.join("blocks.zarr"))
+    }
+
+    /// The note of a finished output: inside a folder, beside a file.
+    fn note_of_result(&self) -> PathBuf {
+        if self.out.is_file() || self.out.extension().is_some_and(is_tiff) {
+            let mut name = self.out.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".{RUN_FILE}"));
+            return self.out.with_file_name(name);
+        }
+        self.out.join(RUN_FILE)
+    }
+
+    /// Looks at what is there, and clears away what may be replaced; nothing is removed without `overwrite`.
+    pub(crate) fn settle(&self, run: &RunIdentity, overwrite: bool) -> Result<Found, PredictError> {
+        let found = self.look(&self.out, &self.note_of_result(), run, overwrite)?;
+        if found == Found::Finished && !overwrite {
+            return Ok(Found::Finished);
+        }
+        if self.scratch.is_some() {
+            let store = self.store();
+            let blocks = self.look(&store, &store.join(RUN_FILE), run, overwrite)?;
+            // The old result stays until the new one takes its place.
+            if blocks == Found::Finished {
+                return Ok(Found::Open);
+            }
+        } else if found == Found::Finished {
+            self.remove(&self.out)?;
+        }
+        Ok(Found::Open)
+    }
+
+    /// What is at one place. With `overwrite`, another run in the place of the blocks is removed.
+    fn look(&self, place: &Path, note: &Path, run: &RunIdentity, overwrite: bool) -> Result<Found, PredictError> {
+        let is_store = place == self.store();
+        if !place.exists() {
+            return Ok(Found::Open);
+        }
+        let problem = match RunNote::read(note) {
+            Ok(Some(note)) => match note.run.differences(run) {
+                same if same.is_empty() => return Ok(if note.finished { Found::Finished } else { Found::Open }),
+                differs => PredictError::AnotherRun { path: place.to_owned(), differs },
+            },
+            Ok(None) if is_empty_folder(place) => return Ok(Found::Open),
+            Ok(None) => PredictError::Occupied { path: place.to_owned() },
+            Err(damaged) => damaged,
+        };
+        if !overwrite {
+            return Err(problem);
+        }
+        self.check_replaceable(place)?;
+        if is_store {
+            self.remove(place)?;
+        }
+        Ok(Found::Open)
+    }
+
+    /// Only volumes and predictions are ever removed.
+    fn check_replaceable(&self, place: &Path) -> Result<(), PredictError> {
+        let image =
+            |path: &Path| path.extension().is_some_and(|ending| is_tiff(ending) || ending.eq_ignore_ascii_case("png"));
+        let replaceable = if place.is_dir() {
+            let volume = place.join(RUN_FILE).is_file() || place.join("zarr.json").is_file();
+            volume || fs::list(place)?.iter().all(|entry| entry.is_file() && image(entry))
+        } else {
+            image(place)
+        };
+        if replaceable { Ok(()) } else { Err(PredictError::NotReplaced { path: self.out.clone() }) }
+    }
+
+    fn remove(&self, place: &Path) -> Result<(), PredictError> {
+        self.check_replaceable(place)?;
+        if place.is_dir() {
+            fs::remove_dir(place)?
+        } else {
+            fs::remove_file(place)?
+        }
+        Ok(())
+    }
+
+    /// Opens the volume for the blocks, or starts it. The note comes first: a folder with a note and no volume yet is
+    /// this run's beginning.
+    pub(crate) fn open_store(
+        &self,
+        run: &RunIdentity,
+        chunk: Extent,
+        voxel_size: Option<VoxelSize>,
+    ) -> Result<ZarrWriter, PredictError> {
+        let store = self.store();
+        let note = store.join(RUN_FILE);
+        if RunNote::read(&note)?.is_none() {
+            fs::create_dir(&store)?;
+            RunNote { finished: false, run: run.clone() }.write(&note)?;
+        }
+        if store.join("zarr.json").is_file() {
+            return Ok(ZarrWriter::reopen(&store)?);
+        }
+        Ok(ZarrWriter::create(&store, &spec(run, run.plan.extent, chunk, voxel_size))?)
+    }
+
+    /// Notes that all blocks are done, makes the output from them where they are not the output itself, and clears the
+    /// scratch folder. False when stopped before the output was complete.
+    pub(crate) fn complete(
+        &self,
+        run: &RunIdentity,
+        chunk: Extent,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<bool, PredictError> {
+        let store = self.store();
+        let note = RunNote { finished: true, run: run.clone() };
+        note.write(&store.join(RUN_FILE))?;
+        let Some(scratch) = &self.scratch else { return Ok(true) };
+        let blocks = open(&store)?;
+        let voxel_size = blocks.info().voxel_size;
+        let region = run.region.unwrap_or(Region::whole(run.plan.extent));
+        let made = scratch.join(self.out.file_name().unwrap_or_default());
+        // What an earlier attempt left.
+        if made.is_dir() {
+            fs::remove_dir(&made)?
+        } else {
+            fs::remove_file(&made)?
+        }
+        let writer = create(&made, &spec(run, region.extent, chunk, voxel_size), false)?;
+        progress(0);
+        if !copy(&crop(blocks, region)?, writer.as_ref(), chunk.z, stop, progress)? {
+            return Ok(false);
+        }
+        drop(writer);
+        if made.is_dir() {
+            note.write(&made.join(RUN_FILE))?;
+        }
+        if self.out.exists() {
+            self.remove(&self.out)?;
+        }
+        if made.is_file() {
+            note.write(&self.note_of_result())?;
+        }
+        std::fs::rename(&made, &self.out).map_err(|e| VolumeError::io(&self.out, "rename into place", e))?;
+        self.clear_scratch()?;
+        Ok(true)
+    }
+
+    /// Removes the scratch folder.
+    pub(crate) fn clear_scratch(&self) -> Result<(), PredictError> {
+        if let Some(scratch) = &self.scratch {
+            fs::remove_dir(scratch)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a probability volume is.
+fn spec(run: &RunIdentity, extent: Extent, chunk: Extent, voxel_size: Option<VoxelSize>) -> VolumeSpec {
+    let origin = run.region.map(|region| region.start).unwrap_or_default();
+    let provenance = json!({ "kind": "probability", "scale": "p = value / 255", "origin": origin, "run": run });
+    VolumeSpec { extent, voxel_type: VoxelType::U8, voxel_size, chunk: Some(chunk), provenance: Some(provenance) }
+}
+
+/// Copies a volume, several sections at once where memory allows; false when stopped.
+fn copy(
+    source: &Arc<dyn Volume>,
+    target: &dyn VolumeWriter,
+    slab: u64,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(u64),
+) -> Result<bool, PredictError> {
+    let (grain, extent) = (target.grain(), source.info().extent);
+    let sections = (COPY_BYTES / (grain.y * grain.x).max(1)).clamp(1, slab.max(1));
+    let step = Extent::new((sections / grain.z).max(1) * grain.z, grain.y, grain.x);
+    for tile in Region::whole(extent).tiles(step) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        target.write(tile.start, &source.read(tile)?)?;
+        progress(tile.extent.len() as u64);
+    }
+    target.finish()?;
+    Ok(true)
+}
+
+fn is_tiff(ending: &std::ffi::OsStr) -> bool {
+    ending.eq_ignore_ascii_case("tif") || ending.eq_ignore_ascii_case("tiff")
+}
+
+fn is_empty_folder(path: &Path) -> bool {
+    path.is_dir() && fs::list(path).is_ok_and(|entries| entries.is_empty())
+}

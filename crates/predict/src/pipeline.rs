@@ -1,0 +1,332 @@
+//! The blocks one after another: while one is in the network, the next is read and the one before is written.
+//!
+//! The network runs on the calling thread and takes the blocks in order, so the bytes do not depend on the timing. Reader
+//! and writer hold one block each besides the one in the network: memory does not grow with the volume.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle, scope};
+use std::time::{Duration, Instant};
+
+use deep3m_volume::{Block, Region, Volume, VolumeError, VolumeWriter};
+
+use crate::PredictError;
+use crate::context::{Prepared, prepare};
+use crate::forward::{Forward, Outcome};
+use crate::plan::PlannedBlock;
+use crate::run_log::RunLog;
+
+/// All that the blocks of a run have in common.
+pub(crate) struct Job<'a> {
+    pub(crate) volume: &'a dyn Volume,
+    pub(crate) forward: &'a Forward<'a>,
+    pub(crate) normalise: &'a (dyn Fn(&mut [f32]) + Sync),
+    /// What is wanted of the volume.
+    pub(crate) region: Region,
+    pub(crate) writer: &'a dyn VolumeWriter,
+}
+
+/// Where the time went; reading and writing run beside the network.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    pub(crate) reading: Duration,
+    pub(crate) network: Duration,
+    pub(crate) writing: Duration,
+}
+
+/// What the caller hears.
+pub(crate) enum Step {
+    /// Sections of a block went through the network once.
+    Pass { block: PlannedBlock, sections: u64 },
+    /// A block is on the disk.
+    Done(PlannedBlock),
+}
+
+/// Runs the blocks; true when all are done, false when stopped before.
+pub(crate) fn run(
+    job: &Job<'_>,
+    blocks: &[PlannedBlock],
+    log: &mut RunLog,
+    stop: &AtomicBool,
+    times: &mut Times,
+    hear: &mut dyn FnMut(Step),
+) -> Result<bool, PredictError> {
+    scope(|scope| {
+        let (done_out, done) = channel();
+        let (finished, to_write) = sync_channel(0);
+        let writer = spawn_writer(scope, job.writer, log, to_write, done_out);
+        // Rendezvous: the reader keeps the block that it has read until the network takes it.
+        let (prepared_out, prepared) = sync_channel(0);
+        let reader = spawn_reader(scope, job, blocks, prepared_out);
+        let network = feed(job, prepared, &finished, &done, stop, &mut times.network, hear);
+        drop(finished);
+        let reading = join(reader);
+        let writing = join(writer);
+        done.try_iter().for_each(|block| hear(Step::Done(block)));
+        times.reading += reading;
+        times.writing += writing?;
+        network
+    })
+}
+
+/// A block with its context, or why it could not be read.
+type Read = (PlannedBlock, Result<Prepared, VolumeError>);
+
+fn spawn_reader<'s>(
+    scope: &'s Scope<'s, '_>,
+    job: &'s Job<'_>,
+    blocks: &'s [PlannedBlock],
+    out: SyncSender<Read>,
+) -> ScopedJoinHandle<'s, Duration> {
+    scope.spawn(move || {
+        let mut spent = Duration::ZERO;
+        for block in blocks {
+            let started = Instant::now();
+            let prepared = prepare(job.volume, job.forward.binning, &block.context, &job.normalise);
+            spent += started.elapsed();
+            // Nobody listens: stopped, or failed elsewhere.
+            if out.send((*block, prepared)).is_err() {
+                break;
+            }
+        }
+        spent
+    })
+}
+
+fn spawn_writer<'s>(
+    scope: &'s Scope<'s, '_>,
+    writer: &'s dyn VolumeWriter,
+    log: &'s mut RunLog,
+    blocks: Receiver<(PlannedBlock, Block)>,
+    done: Sender<PlannedBlock>,
+) -> ScopedJoinHandle<'s, Result<Duration, VolumeError>> {
+    scope.spawn(move || {
+        let mut spent = Duration::ZERO;
+        for (block, voxels) in blocks {
+            let started = Instant::now();
+            writer.write(block.core.start, &voxels)?;
+            log.append(block.number)?;
+            spent += started.elapsed();
+            // The run may be over; the block is done all the same.
+            let _ = done.send(block);
+        }
+        Ok(spent)
+    })
+}
+
+/// Takes blocks from the reader through the network to the writer.
+fn feed(
+    job: &Job<'_>,
+    prepared: Receiver<Read>,
+    finished: &SyncSender<(PlannedBlock, Block)>,
+    done: &Receiver<PlannedBlock>,
+    stop: &AtomicBool,
+    network: &mut Duration,
+    hear: &mut dyn FnMut(Step),
+) -> Result<bool, PredictError> {
+    let wanted = job.region.start.z..job.region.end().z;
+    for (block, context) in prepared {
+        let context = context?;
+        let mut pass = |sections| {
+            hear(Step::Pass { block, sections });
+            !stop.load(Ordering::Relaxed)
+        };
+        match job.forward.block(&block, &context, wanted.clone(), network, &mut pass)? {
+            Outcome::Stopped => return Ok(false),
+            Outcome::NotFinite => return Err(PredictError::NotFinite { block: block.core }),
+            Outcome::Done(voxels) => {
+                if finished.send((block, voxels)).is_err() {
+                    // The writer has failed; it says why when it is joined.
+                    return Ok(false);
+                }
+            }
+        }
+        done.try_iter().for_each(|block| hear(Step::Done(block)));
+        if stop.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Plan, PlanSettings};
+    use crate::testing::{BoxBlur, MemoryVolume, MemoryWriter, blur_in_one_piece};
+    use crate::{Ensemble, ForegroundModel, ModelIdentity, PredictConfig, VariationCount};
+    use deep3m_net::{Frames, Normalisation};
+    use deep3m_volume::{Binning, Extent, Index, VoxelType};
+    use proptest::prelude::*;
+
+    fn blurs(frames: &[Frames], radius: usize, binning: Binning) -> Ensemble {
+        let blur = |&frames: &Frames| Box::new(BoxBlur { frames, radius }) as Box<dyn ForegroundModel>;
+        let identity = ModelIdentity { path: "blur".into(), weights: std::collections::BTreeMap::new() };
+        let normalisation = Normalisation::Range { low: 0.0, high: 255.0 };
+        Ensemble::new(frames.iter().map(blur).collect(), binning, normalisation, VoxelType::U8, identity).unwrap()
+    }
+
+    /// Runs all blocks that meet a region; what was written, and whether each voxel was.
+    fn run_in_memory(
+        ensemble: &Ensemble,
+        volume: &MemoryVolume,
+        settings: PlanSettings,
+        config: &PredictConfig,
+        region: Region,
+    ) -> (Block, Vec<bool>) {
+        let plan = Plan::new(PlanSettings { margin: ensemble.margin() as u64, ..settings });
+        let writer = MemoryWriter::new(settings.extent, plan.chunk());
+        let grey = ensemble.grey(volume).unwrap();
+        let forward = ensemble.forward(config);
+        let job = Job { volume, forward: &forward, normalise: &*grey.apply, region, writer: &writer };
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = RunLog::open(folder.path(), plan.blocks().count() as u64).unwrap();
+        let blocks: Vec<_> = plan.blocks_meeting(region).collect();
+        let stop = AtomicBool::new(false);
+        let mut passes = 0;
+        let done = run(&job, &blocks, &mut log, &stop, &mut Times::default(), &mut |step| match step {
+            Step::Pass { sections, .. } => passes += sections,
+            Step::Done(_) => {}
+        });
+        assert!(done.unwrap());
+        let sections = blocks.iter().filter_map(|b| b.core.intersect(&region)).map(|part| part.extent.z).sum::<u64>();
+        // A group of sections is computed whole.
+        assert!(passes >= sections * forward.passes() && (forward.batch > 1 || passes == sections * forward.passes()));
+        assert_eq!(log.done().len(), blocks.len());
+        writer.into_parts()
+    }
+
+    fn bytes(block: &Block) -> Vec<u8> {
+        block.voxels().iter().map(|v| v as u8).collect()
+    }
+
+    fn largest_difference(a: &[u8], b: &[u8]) -> u8 {
+        assert_eq!(a.len(), b.len());
+        a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
+    }
+
+    fn small(extent: Extent) -> PlanSettings {
+        PlanSettings { extent, binning: Binning::NONE, margin: 0, tile: 20, halo: 8, mirror: 6, slab: 3, chunk: 7 }
+    }
+
+    fn variations() -> impl Strategy<Value = VariationCount> {
+        prop::sample::select(VariationCount::ALL.to_vec())
+    }
+
+    fn frames() -> impl Strategy<Value = Vec<Frames>> {
+        prop::sample::subsequence(Frames::ALL.to_vec(), 1..=3)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn stitching_what_was_split_gives_the_volume(
+            extent in (1_u64..9, 1_u64..50, 1_u64..50), count in variations(), frames in frames(), batch in 1_u32..4,
+        ) {
+            let extent = Extent::new(extent.0, extent.1, extent.2);
+            let volume = MemoryVolume::noise(extent, 3);
+            let config = PredictConfig { variations: count, batch: Some(batch), ..PredictConfig::default() };
+            let ensemble = Ensemble::null(&frames, Binning::NONE).unwrap();
+            let (block, seen) = run_in_memory(&ensemble, &volume, small(extent), &config, Region::whole(extent));
+            prop_assert!(seen.iter().all(|&seen| seen));
+            prop_assert_eq!(&block, volume.block());
+        }
+
+        #[test]
+        fn blocks_give_what_one_piece_gives(
+            extent in (1_u64..7, 1_u64..50, 1_u64..50), frames in prop::sample::select(Frames::ALL.to_vec()), radius in 0_usize..7,
+            count in variations(),
+        ) {
+            // The context reaches as far as the model sees, so every border is invisible.
+            let extent = Extent::new(extent.0, extent.1, extent.2);
+            let volume = MemoryVolume::noise(extent, 5);
+            let config = PredictConfig { variations: count, ..PredictConfig::default() };
+            let ensemble = blurs(&[frames], radius, Binning::NONE);
+            let (block, _) = run_in_memory(&ensemble, &volume, small(extent), &config, Region::whole(extent));
+            let whole = blur_in_one_piece(&volume, frames, radius);
+            prop_assert!(largest_difference(&bytes(&block), &whole) <= 1);
+        }
+
+        #[test]
+        fn a_region_is_the_cut_of_the_whole(
+            extent in (1_u64..7, 1_u64..50, 1_u64..50), from in (0_u64..7, 0_u64..50, 0_u64..50), to in (1_u64..7, 1_u64..50, 1_u64..50),
+            frames in frames(), y in 1_u32..4, x in 1_u32..4, batch in 1_u32..4,
+        ) {
+            // The model sees further than the halo: only the same blocks give the same bytes.
+            let extent = Extent::new(extent.0, extent.1, extent.2);
+            let start = Index::new(from.0 % extent.z, from.1 % extent.y, from.2 % extent.x);
+            let size = Extent::new(to.0.min(extent.z - start.z), to.1.min(extent.y - start.y), to.2.min(extent.x - start.x));
+            let region = Region::new(start, size);
+            let volume = MemoryVolume::noise(extent, 7);
+            let binning = Binning { y, x };
+            let config = PredictConfig { variations: VariationCount::Four, batch: Some(batch), ..PredictConfig::default() };
+            let ensemble = blurs(&frames, 9, binning);
+            let settings = PlanSettings { binning, halo: 4, ..small(extent) };
+            let (whole, _) = run_in_memory(&ensemble, &volume, settings, &config, Region::whole(extent));
+            let (part, seen) = run_in_memory(&ensemble, &volume, settings, &config, region);
+            prop_assert_eq!(part.crop(region), whole.crop(region));
+            prop_assert!(region.tiles(Extent::new(1, 1, 1)).all(|voxel| seen[extent.offset(voxel.start)]));
+        }
+
+        #[test]
+        fn a_straight_ramp_comes_back_through_the_bins(
+            extent in (1_u64..4, 1_u64..90, 20_u64..60), y in 1_u32..5, x in 1_u32..5, count in variations(),
+        ) {
+            // Grey = 4 · column: mean and interpolation keep it, but where the border mirrors it.
+            let extent = Extent::new(extent.0, extent.1, extent.2);
+            let ramp = (0..extent.len()).map(|i| ((i as u64 % extent.x) * 4) as u8).collect();
+            let volume = MemoryVolume::new(extent, deep3m_volume::Voxels::U8(ramp));
+            let binning = Binning { y, x };
+            let ensemble = Ensemble::null(&[Frames::One, Frames::Three], binning).unwrap();
+            let config = PredictConfig { variations: count, ..PredictConfig::default() };
+            let settings = PlanSettings { binning, ..small(extent) };
+            let (block, _) = run_in_memory(&ensemble, &volume, settings, &config, Region::whole(extent));
+            let (block, truth) = (bytes(&block), bytes(volume.block()));
+            for (at, (found, expected)) in block.iter().zip(&truth).enumerate() {
+                let column = at as u64 % extent.x;
+                if column >= u64::from(x) && column + 2 * u64::from(x) <= extent.x {
+                    prop_assert!(found.abs_diff(*expected) <= 1, "voxel {at}: {found}, expected {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_smallest_volumes() {
+        for (z, y, x) in [(1, 1, 1), (3, 5, 7), (1, 1, 40), (2, 40, 1), (9, 1, 1)] {
+            let extent = Extent::new(z, y, x);
+            let volume = MemoryVolume::noise(extent, 11);
+            for count in VariationCount::ALL {
+                let config = PredictConfig { variations: count, ..PredictConfig::default() };
+                let ensemble = Ensemble::null(&Frames::ALL, Binning::NONE).unwrap();
+                let settings = config.plan_settings(extent, Binning::NONE, 2).unwrap();
+                let (block, _) = run_in_memory(&ensemble, &volume, settings, &config, Region::whole(extent));
+                assert_eq!(&block, volume.block(), "{extent}, {count}");
+            }
+            for bins in 2..5 {
+                let ensemble = Ensemble::null(&Frames::ALL, Binning::square(bins)).unwrap();
+                let config = PredictConfig::default();
+                let settings = config.plan_settings(extent, Binning::square(bins), 2).unwrap();
+                let (_, seen) = run_in_memory(&ensemble, &volume, settings, &config, Region::whole(extent));
+                assert!(seen.iter().all(|&seen| seen), "{extent} in bins of {bins}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_little_context_shows() {
+        // The test above would not notice if the model did not see beyond a block: here it does.
+        let extent = Extent::new(2, 50, 50);
+        let volume = MemoryVolume::noise(extent, 5);
+        let ensemble = blurs(&[Frames::Three], 6, Binning::NONE);
+        let config = PredictConfig { variations: VariationCount::One, ..PredictConfig::default() };
+        let settings = PlanSettings { halo: 0, mirror: 8, tile: 17, ..small(extent) };
+        let (block, _) = run_in_memory(&ensemble, &volume, settings, &config, Region::whole(extent));
+        assert!(largest_difference(&bytes(&block), &blur_in_one_piece(&volume, Frames::Three, 6)) > 10);
+    }
+}
