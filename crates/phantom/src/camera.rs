@@ -24,10 +24,9 @@ fn kernel(sigma: f64) -> Vec<f32> {
         let rest = (1.0 - t * t).max(0.0);
         rest * rest * rest * rest
     };
-    let mut weights: Vec<f64> = (0..=reach).map(|i| if i == 0 { 1.0 } else { bell(i) }).collect();
+    let weights: Vec<f64> = (0..=reach).map(|i| if i == 0 { 1.0 } else { bell(i) }).collect();
     let sum = weights[0] + 2.0 * weights[1..].iter().sum::<f64>();
-    weights.iter_mut().for_each(|w| *w /= sum);
-    weights.into_iter().map(|w| w as f32).collect()
+    weights.into_iter().map(|w| (w / sum) as f32).collect()
 }
 
 impl Camera {

@@ -30,17 +30,13 @@ pub enum PhantomError {
         /// What is in the way.
         place: Place,
     },
-    /// A file or folder that could not be written.
-    #[error("{place}: {action}: {source}")]
-    Io {
-        /// The file or folder.
-        place: Place,
-        /// What was tried.
-        action: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// A volume that could not be written.
     #[error(transparent)]
-    Volume(#[from] VolumeError),
+    Volume(Box<VolumeError>),
+}
+
+impl From<VolumeError> for PhantomError {
+    fn from(error: VolumeError) -> Self {
+        Self::Volume(Box::new(error))
+    }
 }

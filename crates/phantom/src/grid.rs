@@ -57,12 +57,6 @@ impl<T> Grid<T> {
         self.items
     }
 
-    /// The same cells with other items.
-    pub(crate) fn map<U>(self, change: impl FnMut(T) -> U) -> Grid<U> {
-        let Self { pitch, low, size, items } = self;
-        Grid { pitch, low, size, items: items.into_iter().map(change).collect() }
-    }
-
     /// Whether a cell is at least `ring` cells from the border.
     pub(crate) fn is_inner(&self, i: usize, ring: i64) -> bool {
         let c = self.place(i);

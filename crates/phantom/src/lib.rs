@@ -23,8 +23,10 @@ mod shade;
 mod shape;
 mod truth;
 mod vector;
+mod write;
 
 pub use config::PhantomConfig;
 pub use error::PhantomError;
 pub use phantom::{Phantom, PhantomBlock};
 pub use truth::{Census, Class, Point, TrueObject};
+pub use write::{ClassTotal, Truth, write};

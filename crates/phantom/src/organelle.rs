@@ -113,7 +113,11 @@ pub(crate) fn nuclei(config: &PhantomConfig, bounds: Bounds) -> Vec<Nucleus> {
         let mut axis = || r * draw.between(0.85, 1.15);
         let radii = Vec3::new(axis(), axis(), axis());
         let gap = draw.between(160.0, 260.0);
-        occupied.then_some(Nucleus { key: ObjectKey::new(Class::Nucleus, c, 0), body: Ellipsoid { centre, radii }, gap })
+        occupied.then_some(Nucleus {
+            key: ObjectKey::new(Class::Nucleus, c, 0),
+            body: Ellipsoid { centre, radii },
+            gap,
+        })
     };
     let all = Grid::over(bounds.grown(1600.0), NUCLEUS_PITCH, 0, make);
     all.into_items().into_iter().flatten().collect()

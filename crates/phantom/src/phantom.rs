@@ -80,7 +80,15 @@ impl Phantom {
         let scene = Scene::new(&self.config, self.bounds(region));
         let sections: Vec<Section> = (0..region.extent.z)
             .into_par_iter()
-            .map(|z| self.section(&scene, Region::new(Index::new(region.start.z + z, region.start.y, region.start.x), Extent::new(1, region.extent.y, region.extent.x))))
+            .map(|z| {
+                self.section(
+                    &scene,
+                    Region::new(
+                        Index::new(region.start.z + z, region.start.y, region.start.x),
+                        Extent::new(1, region.extent.y, region.extent.x),
+                    ),
+                )
+            })
             .collect();
         let mut census = Census::default();
         let mut planes = [const { Vec::new() }; 5];

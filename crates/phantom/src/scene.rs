@@ -21,7 +21,12 @@ pub(crate) struct Scene {
 /// The cell body around a nucleus is a process of its own.
 pub(crate) fn soma_id(nucleus: &Nucleus) -> u64 {
     // Any number that no seed is likely to have: the place of the nucleus in thousandths of nm.
-    crate::hash::at(0x50a1_a5c0, nucleus.body.centre.z as i64, nucleus.body.centre.y as i64, nucleus.body.centre.x as i64)
+    crate::hash::at(
+        0x50a1_a5c0,
+        nucleus.body.centre.z as i64,
+        nucleus.body.centre.y as i64,
+        nucleus.body.centre.x as i64,
+    )
 }
 
 /// The part of the scene that can be met in a box: that of a section, of a row of tiles, of a tile.
@@ -69,9 +74,8 @@ impl Scene {
         for cluster in organelle::clusters(config, bounds) {
             let host = scene.place(cluster.centre).process;
             let mut vesicles = cluster.vesicles(config.seed);
-            vesicles.retain(|v| {
-                bounds.meets(v.centre, v.radius + 20.0) && scene.has_room(v.centre, v.radius, Some(host))
-            });
+            vesicles
+                .retain(|v| bounds.meets(v.centre, v.radius + 20.0) && scene.has_room(v.centre, v.radius, Some(host)));
             scene.vesicles.append(&mut vesicles);
         }
         scene.lysosomes.retain(|l| bounds.meets(l.body.centre, l.body.reach() + 30.0));
@@ -129,14 +133,15 @@ impl Scene {
     }
 }
 
-impl<'a> Nearby<'a> {
+impl Nearby<'_> {
     /// What of it can be met in a box. Never leaves out what matters: where a box is cut makes no difference.
     pub(crate) fn within(&self, bounds: Bounds) -> Self {
         fn kept<'a, T>(items: &[&'a T], keep: impl Fn(&T) -> bool) -> Vec<&'a T> {
             items.iter().copied().filter(|i| keep(i)).collect()
         }
         let (c, r) = (bounds.centre(), bounds.radius());
-        let tube = |s: &Spine, reach: f64| bounds.meets(s.centre(), s.reach() + reach) && s.distance(c) < SLOPE * r + reach;
+        let tube =
+            |s: &Spine, reach: f64| bounds.meets(s.centre(), s.reach() + reach) && s.distance(c) < SLOPE * r + reach;
         let oval = |e: &Ellipsoid, reach: f64| bounds.meets(e.centre, e.reach() + reach);
         Self {
             // The distance from an ellipsoid is not exact away from it, by up to the ratio of its radii.

@@ -58,9 +58,8 @@ impl Fields {
 
     /// How far section `z` was moved in y and x, in nm.
     fn jitter(&self, config: &PhantomConfig, z: i64) -> (f64, f64) {
-        let shift = |axis: i64| {
-            (hash::unit(hash::at(self.jitter_seed, z, axis, 0)) * 2.0 - 1.0) * config.section_jitter_nm
-        };
+        let shift =
+            |axis: i64| (hash::unit(hash::at(self.jitter_seed, z, axis, 0)) * 2.0 - 1.0) * config.section_jitter_nm;
         (shift(1), shift(2))
     }
 }
@@ -85,9 +84,8 @@ impl Row {
         };
         let [wz, wy, wx] = fields.warp.map(|[wide, narrow]| row(&[(wide, WARP[0]), (narrow, WARP[1])]));
         let [fine, middle, coarse] = fields.texture.map(|t| row(&[(t, 1.0)]));
-        let place = |i: usize| {
-            Vec3::new(z_nm + f64::from(wz[i]), y_nm + f64::from(wy[i]), columns.x(i) + f64::from(wx[i]))
-        };
+        let place =
+            |i: usize| Vec3::new(z_nm + f64::from(wz[i]), y_nm + f64::from(wy[i]), columns.x(i) + f64::from(wx[i]));
         Self {
             y,
             places: (0..width).map(place).collect(),
@@ -116,11 +114,13 @@ pub(crate) fn draw(config: &PhantomConfig, fields: &Fields, scene: &Scene, windo
     let columns = Columns { first: window.x, pitch: size.x_nm, offset: jx };
     let y_nm = |y: i64| y as f64 * size.y_nm + jy;
     let (bottom, right) = (window.y + window.height as i64, window.x + window.width as i64);
-    let near_section = scene.all().within(Bounds {
-        low: Vec3::new(z_nm, y_nm(window.y), columns.x(0)),
-        high: Vec3::new(z_nm, y_nm(bottom), columns.x(window.width)),
-    }
-    .grown(WARP_REACH));
+    let near_section = scene.all().within(
+        Bounds {
+            low: Vec3::new(z_nm, y_nm(window.y), columns.x(0)),
+            high: Vec3::new(z_nm, y_nm(bottom), columns.x(window.width)),
+        }
+        .grown(WARP_REACH),
+    );
     let mut seeds = Vec::new();
     for tile_y in window.y.div_euclid(TILE)..=(bottom - 1).div_euclid(TILE) {
         let rows = (tile_y * TILE).max(window.y)..((tile_y + 1) * TILE).min(bottom);
