@@ -1,1 +1,39 @@
-//! Placeholder.
+//! Training of Deep3M's networks: from labelled volumes to a model directory.
+//!
+//! [`train`] does it all: it checks images and labels, draws patches, trains one model after another, validates, keeps
+//! the best and the last weights, and goes on where it was when it is called again. [`TrainConfig`] holds every setting.
+
+pub mod augment;
+pub mod average;
+pub mod check;
+pub mod checkpoint;
+pub mod clock;
+mod config;
+mod dataset;
+mod error;
+mod event;
+mod folder;
+pub mod grey;
+mod index;
+pub mod loader;
+pub mod loss;
+pub mod metrics;
+pub mod patch;
+mod plot;
+mod prepare;
+pub mod random;
+pub mod sampler;
+pub mod schedule;
+mod session;
+pub mod solver;
+mod trainer;
+pub mod validate;
+
+pub use config::{Budget, Loss, Optimiser, Policy, Recipe, TrainConfig};
+pub use dataset::{LabelledVolume, TrainingSet};
+pub use error::TrainError;
+pub use event::{ModelSummary, Outcome, TrainEvent, TrainSummary};
+pub use folder::discard;
+pub use index::PlaceIndex;
+pub use metrics::Scores;
+pub use trainer::train;

@@ -1,0 +1,142 @@
+//! From labelled volumes to what the network sees: checked, binned, normalised.
+
+use std::sync::Arc;
+
+use deep3m_net::{ModelDir, Normalisation};
+use deep3m_volume::{Binning, VoxelSize, VoxelType};
+
+use crate::check::{Checked, check, no_foreground};
+use crate::sampler::Source;
+use crate::{LabelledVolume, TrainConfig, TrainError, TrainingSet, grey};
+
+/// Pieces of foreground keep at least this typical width (in pixels as the network sees them) when binning is chosen.
+const FINEST_PIECE: f64 = 12.0;
+
+/// The data of a run, ready.
+pub(crate) struct Prepared {
+    /// Patches are drawn from these.
+    pub(crate) training: Arc<Vec<Source>>,
+    /// Progress is measured on these.
+    pub(crate) validation: Arc<Vec<Source>>,
+    /// How grey values are scaled.
+    pub(crate) normalisation: Normalisation,
+    /// Pixels averaged to one.
+    pub(crate) binning: Binning,
+    /// The images' type.
+    pub(crate) voxel_type: VoxelType,
+    /// The images' voxel size, where known.
+    pub(crate) voxel_size: Option<VoxelSize>,
+}
+
+/// Checks everything and says what is remarkable.
+pub(crate) fn prepare(
+    set: &TrainingSet,
+    config: &TrainConfig,
+    from: Option<&ModelDir>,
+    notice: &mut dyn FnMut(String),
+) -> Result<Prepared, TrainError> {
+    let first = set.training.first().ok_or(TrainError::NoVolumes)?.images.info();
+    for volume in set.training.iter().chain(&set.validation) {
+        let info = volume.images.info();
+        if info.voxel_type == VoxelType::U32 {
+            return Err(TrainError::ImageType { path: info.path.clone(), found: info.voxel_type });
+        }
+        if info.voxel_type != first.voxel_type {
+            return Err(TrainError::TypesDiffer {
+                path: info.path.clone(),
+                found: info.voxel_type,
+                first: first.path.clone(),
+                expected: first.voxel_type,
+            });
+        }
+    }
+    let checks = |volumes: &[LabelledVolume]| {
+        volumes.iter().map(|v| check(v, config.foreground, config.ignore)).collect::<Result<Vec<_>, _>>()
+    };
+    let (training, validation) = (checks(&set.training)?, checks(&set.validation)?);
+    if training.iter().all(|c| c.foreground == 0) {
+        return Err(no_foreground(&set.training[0], training[0].meaning));
+    }
+    describe(set, &training, &validation, notice);
+
+    let normalisation = match from.map(|model| model.manifest.normalisation) {
+        Some(Normalisation::Raw) => Normalisation::Raw,
+        _ if !config.normalise => Normalisation::Raw,
+        _ => grey::estimate(&set.training)?,
+    };
+    let binning = match (config.binning, from) {
+        (Some(binning), _) => binning,
+        (None, Some(model)) => model.manifest.binning,
+        (None, None) => choose_binning(set, &training, config.patch),
+    };
+    if !binning.is_none() {
+        notice(format!("the network sees {} × {} pixels averaged to one", binning.y, binning.x));
+    }
+    let sources = |volumes: &[LabelledVolume], checks: Vec<Checked>| -> Result<Arc<Vec<Source>>, TrainError> {
+        let sources: Vec<Source> = volumes
+            .iter()
+            .zip(checks)
+            .map(|(v, checked)| Source::new(v.clone(), checked, binning, normalisation, config.border))
+            .collect();
+        for (source, volume) in sources.iter().zip(volumes) {
+            let extent = volume.images.info().extent;
+            if extent.is_empty() || source.size().0 == 0 || source.size().1 == 0 {
+                return Err(TrainError::TooSmall { path: volume.images.info().path.clone(), extent, binning });
+            }
+        }
+        Ok(Arc::new(sources))
+    };
+    let (training, validation) = (sources(&set.training, training)?, sources(&set.validation, validation)?);
+    for (source, volume) in training.iter().zip(&set.training) {
+        let (height, width) = source.size();
+        if height.min(width) < config.patch as usize {
+            notice(format!(
+                "{}: slices of {height} × {width} pixels as the network sees them are smaller than a patch of {} × {}; \
+                 they are padded by reflection",
+                volume.images.info().path.display(),
+                config.patch,
+                config.patch
+            ));
+        }
+    }
+    Ok(Prepared {
+        training,
+        validation,
+        normalisation,
+        binning,
+        voxel_type: first.voxel_type,
+        voxel_size: first.voxel_size,
+    })
+}
+
+/// Remarks on what the check found.
+fn describe(set: &TrainingSet, training: &[Checked], validation: &[Checked], notice: &mut dyn FnMut(String)) {
+    let all = set.training.iter().zip(training).chain(set.validation.iter().zip(validation));
+    for (volume, checked) in all {
+        let path = volume.labels.info().path.display();
+        let known = checked.foreground + checked.background;
+        if checked.foreground == 0 {
+            notice(format!("{path}: no foreground in this volume"));
+        } else if checked.background == 0 {
+            notice(format!("{path}: no background in this volume"));
+        }
+        if checked.unknown > 0 {
+            let share = 100.0 * known as f64 / (known + checked.unknown) as f64;
+            notice(format!("{path}: {share:.1} % of the voxels are labelled; the others take no part"));
+        }
+    }
+}
+
+/// 2 × 2 where the structures stay large enough to be told apart and the sections hold a patch; else none.
+///
+/// A network that sees twice as far along each axis tells large structures from what resembles them, at a quarter of
+/// the cost.
+fn choose_binning(set: &TrainingSet, checks: &[Checked], patch: u32) -> Binning {
+    let coarse = Binning::square(2);
+    let holds_a_patch = set.training.iter().all(|v| {
+        let extent = v.images.info().extent;
+        extent.y.min(extent.x) >= 2 * u64::from(patch)
+    });
+    let finest = checks.iter().filter_map(|c| c.thickness).fold(f64::INFINITY, f64::min);
+    if holds_a_patch && finest / 2.0 >= FINEST_PIECE { coarse } else { Binning::NONE }
+}

@@ -1,0 +1,389 @@
+//! One model in training: a network with its solver, averages, clock and log.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use deep3m_net::{DeepEm3d, Frames, Inference, Mode, ModelDir, NamedTensor, NetConfig, ParamKind};
+
+use crate::average::{self, Average};
+use crate::checkpoint::{Checkpoint, Recent, State};
+use crate::clock::{Clock, Limit};
+use crate::event::{ModelSummary, TrainEvent};
+use crate::folder::Folder;
+use crate::loader::{BatchKey, Loader, Purpose};
+use crate::loss::{self, LossValue};
+use crate::metrics::{Log, Record, Scores};
+use crate::patch::Batch;
+use crate::sampler::Sampler;
+use crate::solver::{self, Gradients, Solver};
+use crate::validate::Validation;
+use crate::{Budget, TrainConfig, TrainError, plot, schedule};
+
+/// Validations in a run, where no interval is set.
+const VALIDATIONS: u64 = 8;
+/// Iterations between checkpoints where iterations are counted (CDeep3M's).
+const SNAPSHOT_ITERATIONS: u64 = 2000;
+/// Seconds between checkpoints where the clock decides.
+const SNAPSHOT_SECONDS: f64 = 60.0;
+
+/// What a session works with.
+pub(crate) struct Surroundings<'a> {
+    pub config: &'a TrainConfig,
+    pub frames: Frames,
+    pub sampler: Arc<Sampler>,
+    pub validation: &'a Validation,
+    pub folder: &'a Folder,
+    pub device: &'a Device,
+    pub stop: &'a AtomicBool,
+}
+
+/// A model in training.
+pub(crate) struct Session<'a> {
+    around: Surroundings<'a>,
+    net: DeepEm3d,
+    solver: Solver,
+    average: Option<Average>,
+    state: State,
+    recent: VecDeque<Recent>,
+    best: Option<Vec<NamedTensor>>,
+    clock: Clock,
+    log: Log,
+    loader: Loader,
+    /// Iteration and time of the last checkpoint on disk.
+    saved: (u64, Instant),
+}
+
+impl<'a> Session<'a> {
+    /// A model where its checkpoint left it, or a new one: from `from`'s weights or from the seed.
+    pub(crate) fn start(
+        around: Surroundings<'a>,
+        checkpoint: Option<Checkpoint>,
+        limit: Limit,
+        from: Option<&ModelDir>,
+    ) -> Result<Self, TrainError> {
+        let (config, frames) = (around.config, around.frames);
+        let device = around.device.clone().autodiff();
+        let mut net = first_network(config, frames, from, &device)?;
+        net.set_bn_decay(config.statistics_decay as f32);
+        let mut solver = Solver::new(config, &net.trained(), &device);
+        let mut average = (config.average_share > 0.0).then(|| Average::new(&mut net));
+        let mut state = State::default();
+        let mut best = None;
+        if let Some(checkpoint) = checkpoint {
+            let path = around.folder.checkpoints(frames);
+            let other = |found: &str| TrainError::Damaged {
+                path: path.clone(),
+                found: found.to_owned(),
+                expected: "the state of this run".to_owned(),
+                hint: "Give --overwrite to start the run anew",
+            };
+            net.assign(&checkpoint.weights)?;
+            if !solver.restore(checkpoint.state.iteration, checkpoint.solver, &device) {
+                return Err(other("a solver's state of another size"));
+            }
+            if average.is_some() {
+                let restored = checkpoint.average.and_then(|values| Average::restore(values, &net));
+                average = Some(restored.ok_or_else(|| other("no averaged weights of this size"))?);
+            }
+            (state, best) = (checkpoint.state, checkpoint.best);
+        }
+        let (iteration, validated) = (state.iteration, state.last_validated);
+        let log = Log::open(&around.folder.metrics(), |record| {
+            let (of, at) = record.at();
+            of != frames
+                || match record {
+                    Record::Training { .. } => at <= iteration,
+                    Record::Validation { .. } => validated.is_some_and(|last| at <= last),
+                }
+        })?;
+        let key = BatchKey::new(config, frames, Purpose::Training);
+        let first_batch = iteration * u64::from(config.iter_size);
+        let loader = Loader::start(Arc::clone(&around.sampler), key, first_batch)?;
+        let clock = Clock::start(limit, state.seconds);
+        let recent = state.recent.iter().copied().collect();
+        Ok(Self {
+            around,
+            net,
+            solver,
+            average,
+            state,
+            recent,
+            best,
+            clock,
+            log,
+            loader,
+            saved: (iteration, Instant::now()),
+        })
+    }
+
+    /// Trains until the budget is used up or `stop` is set; `None` where stopped.
+    pub(crate) fn run(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<Option<ModelSummary>, TrainError> {
+        observer(TrainEvent::Started {
+            frames: self.around.frames,
+            iteration: self.state.iteration,
+            of: matches!(self.clock.limit(), Limit::Iterations(_))
+                .then(|| self.clock.expected_iterations(self.state.iteration)),
+            seconds: if let Limit::Seconds(seconds) = self.clock.limit() { Some(seconds) } else { None },
+            weights: self.net.config().parameter_count(),
+        });
+        loop {
+            if self.validation_is_due() {
+                self.validate(observer)?;
+            }
+            if self.clock.is_over(self.state.iteration) {
+                return self.finish(observer);
+            }
+            if self.stopped() {
+                self.save(observer)?;
+                return Ok(None);
+            }
+            if self.snapshot_is_due() {
+                self.save(observer)?;
+            }
+            self.iterate(observer)?;
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.around.stop.load(Ordering::Relaxed)
+    }
+
+    /// One weight update.
+    fn iterate(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<(), TrainError> {
+        let config = self.around.config;
+        self.clock.begin_iteration();
+        let progress = self.clock.progress(self.state.iteration);
+        let mut sum = Gradients::new();
+        let mut recent = Recent::default();
+        for _ in 0..config.iter_size {
+            let batch = self.loader.next_batch()?;
+            let (value, gradients) = backward(&self.net, &batch, config)?;
+            if !value.total.is_finite() || !value.cross_entropy.is_finite() {
+                return Err(self.diverged(value.total));
+            }
+            recent.loss += value.cross_entropy / f64::from(config.iter_size);
+            recent.correct += value.correct;
+            recent.known += value.known;
+            solver::accumulate(&mut sum, gradients);
+        }
+        let rate = schedule::learning_rate(config, progress);
+        let number = self.state.iteration + 1;
+        let decay = average::decay(config.average_share, number, self.clock.expected_iterations(number));
+        let average = &mut self.average;
+        self.solver.update(&mut self.net, sum, rate, |place, weights| {
+            if let Some(average) = average {
+                average.follow(place, weights, decay);
+            }
+        });
+        self.state.iteration = number;
+        self.recent.push_back(recent);
+        while self.recent.len() > config.average_loss as usize {
+            self.recent.pop_front();
+        }
+        self.clock.end_iteration();
+        self.tell(rate, observer)
+    }
+
+    /// Says and logs how the last iterations went.
+    fn tell(&mut self, learning_rate: f64, observer: &mut dyn FnMut(TrainEvent)) -> Result<(), TrainError> {
+        let (frames, iteration, seconds) = (self.around.frames, self.state.iteration, self.clock.seconds());
+        let (loss, accuracy) = self.shown();
+        self.log.add(&Record::Training { frames, iteration, loss, accuracy, learning_rate, seconds })?;
+        observer(TrainEvent::Iteration {
+            frames,
+            iteration,
+            of: self.clock.expected_iterations(iteration),
+            progress: self.clock.progress(iteration),
+            loss,
+            accuracy,
+            learning_rate,
+            seconds,
+        });
+        Ok(())
+    }
+
+    /// Mean loss and accuracy of the last iterations.
+    fn shown(&self) -> (f64, f64) {
+        let loss = self.recent.iter().map(|r| r.loss).sum::<f64>() / self.recent.len().max(1) as f64;
+        let (correct, known) = self.recent.iter().fold((0, 0), |(c, k), r| (c + r.correct, k + r.known));
+        (loss, correct as f64 / known.max(1) as f64)
+    }
+
+    fn diverged(&self, loss: f64) -> TrainError {
+        TrainError::Diverged {
+            frames: self.around.frames,
+            iteration: self.state.iteration + 1,
+            loss,
+            checkpoint: self.saved.0,
+            path: self.around.folder.checkpoints(self.around.frames),
+        }
+    }
+
+    /// How many validations should have been made by now.
+    fn validations_by_now(&self) -> u64 {
+        match self.around.config.validation_interval {
+            Some(interval) => self.state.iteration / interval,
+            None => (self.clock.progress(self.state.iteration) * VALIDATIONS as f64) as u64,
+        }
+    }
+
+    fn validation_is_due(&self) -> bool {
+        self.state.iteration > 0
+            && !self.around.validation.is_empty()
+            && self.validations_by_now() > self.state.validated
+    }
+
+    /// Measures the weights that would be kept now, and keeps them if they are the best so far.
+    fn validate(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<(), TrainError> {
+        let begun = Instant::now();
+        let candidate = self.candidate()?;
+        let model = Inference::from_tensors(self.net.config().clone(), &candidate, self.around.device)?;
+        let Some(scores) = self.around.validation.scores(&model, &|| !self.stopped())? else { return Ok(()) };
+        let best = self.state.best.is_none_or(|(_, before)| scores.better_than(&before));
+        let (frames, iteration) = (self.around.frames, self.state.iteration);
+        if best {
+            self.state.best = Some((iteration, scores));
+            self.best = Some(candidate);
+        }
+        self.state.validated = self.validations_by_now();
+        self.state.last_validated = Some(iteration);
+        let seconds = self.clock.seconds();
+        self.log.add(&Record::Validation { frames, iteration, seconds, best, scores })?;
+        observer(TrainEvent::Validated { frames, iteration, scores, best });
+        plot::curves(&self.around.folder.metrics(), &self.around.folder.curves())?;
+        self.clock.keep_back(begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// The tensors that would be kept now: averaged weights where there are any, with batch statistics of their own.
+    fn candidate(&self) -> Result<Vec<NamedTensor>, TrainError> {
+        let config = self.around.config;
+        let mut tensors = self.net.collect();
+        if let Some(average) = &self.average {
+            average.place_into(&mut tensors);
+        }
+        if config.statistics_batches == 0 {
+            return Ok(tensors);
+        }
+        let mut net = DeepEm3d::from_tensors(self.net.config().clone(), &tensors, self.around.device)?;
+        net.reset_statistics();
+        // The plain mean over the batches.
+        net.set_bn_decay(1.0);
+        let key = BatchKey::new(config, self.around.frames, Purpose::Statistics);
+        for number in 0..u64::from(config.statistics_batches) {
+            let batch = key.make(&self.around.sampler, number)?;
+            let _ = net.forward(input(&batch, self.around.device), Mode::Train);
+        }
+        Ok(net.collect())
+    }
+
+    fn snapshot_is_due(&self) -> bool {
+        let since = self.state.iteration - self.saved.0;
+        match (self.around.config.snapshot_interval, self.around.config.budget) {
+            (Some(interval), _) => since > 0 && self.state.iteration.is_multiple_of(interval),
+            (None, Budget::Iterations(_)) => since > 0 && self.state.iteration.is_multiple_of(SNAPSHOT_ITERATIONS),
+            (None, Budget::Minutes(_)) => since > 0 && self.saved.1.elapsed().as_secs_f64() > SNAPSHOT_SECONDS,
+        }
+    }
+
+    /// Writes a checkpoint.
+    fn save(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<PathBuf, TrainError> {
+        let frames = self.around.frames;
+        self.state.seconds = self.clock.seconds();
+        self.state.recent = self.recent.iter().copied().collect();
+        let checkpoint = Checkpoint {
+            state: self.state.clone(),
+            weights: self.net.collect(),
+            solver: self.solver.collect(),
+            average: self.average.as_ref().map(Average::collect),
+            best: self.best.clone(),
+        };
+        let path = checkpoint.save(&self.around.folder.checkpoints(frames))?;
+        self.saved = (self.state.iteration, Instant::now());
+        observer(TrainEvent::Snapshot { frames, iteration: self.state.iteration, path: path.clone() });
+        Ok(path)
+    }
+
+    /// The last validation and the last checkpoint; `None` where stopped before.
+    fn finish(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<Option<ModelSummary>, TrainError> {
+        let measured = self.state.last_validated == Some(self.state.iteration);
+        if !measured && !self.around.validation.is_empty() {
+            self.validate(observer)?;
+        }
+        if self.stopped() {
+            self.save(observer)?;
+            return Ok(None);
+        }
+        self.state.finished.get_or_insert(self.state.iteration);
+        self.save(observer)?;
+        let (loss, _) = self.shown();
+        Ok(Some(ModelSummary {
+            frames: self.around.frames,
+            iterations: self.state.iteration,
+            seconds: self.state.seconds,
+            loss,
+            best: self.state.best,
+        }))
+    }
+
+    /// The network's size, the tensors to keep (best by validation, else last), and the last ones.
+    pub(crate) fn results(&self) -> Result<(NetConfig, Vec<NamedTensor>, Vec<NamedTensor>), TrainError> {
+        let last = self.candidate()?;
+        let kept = self.best.clone().unwrap_or_else(|| last.clone());
+        Ok((self.net.config().clone(), kept, last))
+    }
+
+    /// Scores of the kept weights.
+    pub(crate) fn kept_scores(&self) -> Option<(u64, Scores)> {
+        self.state.best
+    }
+}
+
+/// The network that a model starts from.
+fn first_network(
+    config: &TrainConfig,
+    frames: Frames,
+    from: Option<&ModelDir>,
+    device: &Device,
+) -> Result<DeepEm3d, TrainError> {
+    if let Some(model) = from {
+        return Ok(model.load_network(frames, device)?);
+    }
+    let mut net = NetConfig::with_width(frames, config.width)?.init(device, config.seed);
+    if config.output_shift != 0.0 {
+        net.map_parameters(|_, name, values| {
+            if name.kind == ParamKind::Beta && name.layer.starts_with("scale_conv_deconv") {
+                values.add_scalar(config.output_shift)
+            } else {
+                values
+            }
+        });
+    }
+    Ok(net)
+}
+
+/// A batch as the network's input.
+fn input(batch: &Batch, device: &Device) -> Tensor<5> {
+    Tensor::from_data(TensorData::new(batch.image(), batch.shape()), device)
+}
+
+/// The loss of a batch and the gradients of all trained tensors.
+pub(crate) fn backward(
+    net: &DeepEm3d,
+    batch: &Batch,
+    config: &TrainConfig,
+) -> Result<(LossValue, Gradients), TrainError> {
+    let [n, _, _, height, width] = batch.shape();
+    let logits = net.forward(input(batch, net.device()), Mode::Train);
+    let host: Vec<f32> = logits.clone().without_autodiff().into_data().iter::<f32>().collect();
+    let mut value = loss::evaluate(config.loss, &host, &batch.target(), &batch.known(), height * width);
+    let gradient = std::mem::take(&mut value.gradient);
+    let gradient = Tensor::<4>::from_data(TensorData::new(gradient, [n, 2, height, width]), net.device());
+    // The derivative of Σ logits · gradient by the logits is the gradient: backpropagation starts from it.
+    let mut gradients = (logits * gradient).sum().backward();
+    Ok((value, net.gradients(&mut gradients)))
+}
