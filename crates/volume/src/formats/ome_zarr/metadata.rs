@@ -258,8 +258,9 @@ pub(super) fn new_array(spec: &VolumeSpec, chunk: Extent) -> Value {
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk.to_array()}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": 0,
-        // Level 1: prediction and labels compress well at any level, and writing should not wait for it.
-        "codecs": [bytes, {"name": "zstd", "configuration": {"level": 1, "checksum": false}}],
+        // Level 1: prediction and labels compress well at any level, and writing should not wait for it. The checksum
+        // makes a damaged chunk an error instead of wrong voxels.
+        "codecs": [bytes, {"name": "zstd", "configuration": {"level": 1, "checksum": true}}],
         "attributes": {},
         "dimension_names": ["z", "y", "x"],
     })

@@ -20,6 +20,7 @@ pub struct ZarrWriter {
     path: PathBuf,
     spec: VolumeSpec,
     chunk: Extent,
+    array_folder: PathBuf,
     array: ZarrArray,
 }
 
@@ -43,10 +44,10 @@ impl ZarrWriter {
     pub fn reopen(path: &Path) -> Result<Self, VolumeError> {
         let meta = metadata::read(path)?;
         let grid = &meta.json["chunk_grid"]["configuration"]["chunk_shape"];
-        if meta.leading != 0 || *grid != serde_json::json!(meta.grain.to_array()) {
+        if meta.leading != 0 || *grid != serde_json::json!(meta.grain.to_array()) || meta.json["fill_value"] != 0 {
             return Err(VolumeError::Unsupported {
                 place: Place::file(path),
-                found: "an array with shards or more than three axes".into(),
+                found: "an array with shards, more than three axes, or a fill value that is not 0".into(),
                 expected: "a volume that Deep3M wrote".into(),
                 hint: "Choose another output.".into(),
             });
@@ -62,7 +63,8 @@ impl ZarrWriter {
             chunk: Some(meta.grain),
             provenance,
         };
-        Ok(Self { path: path.to_owned(), spec, chunk: meta.grain, array: open_array(meta)? })
+        let array = open_array(meta)?;
+        Ok(Self { path: path.to_owned(), spec, chunk: meta.grain, array_folder: meta.array.clone(), array })
     }
 
     /// Encodes one chunk, filled up with zeros where it sticks out of the volume.
@@ -83,21 +85,31 @@ impl ZarrWriter {
         Ok(encoded.map_err(|e| e.to_string())?.into_owned())
     }
 
-    fn write_chunk(&self, start: Index, block: &Block, part: Region) -> Result<(), VolumeError> {
-        let at = Index::new(
+    /// The file of a chunk and its encoded bytes; no bytes for a chunk of zeros.
+    fn chunk(&self, start: Index, block: &Block, part: Region) -> Result<(PathBuf, Option<Vec<u8>>), VolumeError> {
+        let at = [
             (start.z + part.start.z) / self.chunk.z,
             (start.y + part.start.y) / self.chunk.y,
             (start.x + part.start.x) / self.chunk.x,
-        );
-        let path = self.path.join("0").join(self.array.chunk_key(&[at.z, at.y, at.x]).as_str());
+        ];
+        let path = self.array_folder.join(self.array.chunk_key(&at).as_str());
         let mut chunk = Block::zeros(self.chunk, self.spec.voxel_type);
         chunk.paste(Index::default(), block, part);
-        if chunk.voxels().iter().all(|v| v == 0) {
-            return fs::remove_file(&path);
+        if is_zero(chunk.voxels()) {
+            return Ok((path, None));
         }
-        let bytes =
-            self.encode(chunk.voxels()).map_err(|e| VolumeError::io(&path, "encode", std::io::Error::other(e)))?;
-        fs::write_piece(&path, &bytes)
+        match self.encode(chunk.voxels()) {
+            Ok(bytes) => Ok((path, Some(bytes))),
+            Err(e) => Err(VolumeError::io(path, "encode", std::io::Error::other(e))),
+        }
+    }
+}
+
+fn is_zero(voxels: &Voxels) -> bool {
+    match voxels {
+        Voxels::U8(v) => v.iter().all(|&x| x == 0),
+        Voxels::U16(v) => v.iter().all(|&x| x == 0),
+        Voxels::U32(v) => v.iter().all(|&x| x == 0),
     }
 }
 
@@ -118,9 +130,20 @@ impl VolumeWriter for ZarrWriter {
     fn write(&self, start: Index, block: &Block) -> Result<(), VolumeError> {
         checks::block(&self.path, &self.spec, self.chunk, start, block)?;
         let parts: Vec<Region> = Region::whole(block.extent()).tiles(self.chunk).collect();
-        let written: Vec<Result<(), VolumeError>> =
-            parts.into_par_iter().map(|part| self.write_chunk(start, block, part)).collect();
-        written.into_iter().collect()
+        // In batches, so that encoded chunks do not pile up beside a large block.
+        for batch in parts.chunks(128) {
+            let encoded: Vec<_> = batch.par_iter().map(|&part| self.chunk(start, block, part)).collect();
+            let mut pieces = Vec::with_capacity(encoded.len());
+            for result in encoded {
+                match result? {
+                    (path, Some(bytes)) => pieces.push((path, bytes)),
+                    // It may have been written otherwise before.
+                    (path, None) => fs::remove_file(&path)?,
+                }
+            }
+            fs::write_pieces(&pieces)?;
+        }
+        Ok(())
     }
 
     fn finish(&self) -> Result<(), VolumeError> {
