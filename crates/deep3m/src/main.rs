@@ -1,2 +1,59 @@
-//! Deep3M.
-fn main() {}
+//! `deep3m`: from a labelled stack of microscope images to a segmented, measured volume.
+
+mod commands;
+mod console;
+mod interrupt;
+mod parse;
+//TMP mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Segments 3D microscopy: train on a few labelled slices, predict volumes of any size, measure the result.
+///
+/// Images and labels are folders of PNG or TIFF slices, TIFF stacks or OME-Zarr. Results go to standard output, progress
+/// and notices to standard error. An interrupted command goes on where it was when it is given again.
+#[derive(Parser)]
+#[command(name = "deep3m", version, max_term_width = 110, after_help = "\
+Examples:
+  deep3m demo -o demo                              the whole way on synthetic data, with a report page
+  deep3m train images/ labels/ -o model            train on a labelled stack
+  deep3m predict model volume.tif -o result.zarr   probability of every voxel
+  deep3m evaluate result.zarr truth/               how good it is")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    //TMP Demo(commands::demo::Args),
+    Phantom(commands::phantom::Args),
+    Train(Box<commands::train::Args>),
+    Predict(commands::predict::Args),
+    //TMP Evaluate(commands::evaluate::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    interrupt::install();
+    let outcome = match cli.command {
+        //TMP Command::Demo(args) => commands::demo::run(&args),
+        Command::Phantom(args) => commands::phantom::run(&args),
+        Command::Train(args) => commands::train::run(&args),
+        Command::Predict(args) => commands::predict::run(&args),
+        //TMP Command::Evaluate(args) => commands::evaluate::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(report) if report.is::<interrupt::Interrupted>() => {
+            eprintln!("{report}");
+            ExitCode::from(interrupt::EXIT_CODE)
+        }
+        Err(report) => {
+            eprintln!("Error: {report:?}");
+            ExitCode::FAILURE
+        }
+    }
+}

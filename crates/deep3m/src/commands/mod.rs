@@ -1,0 +1,24 @@
+//! One file per subcommand: what it takes, and what it does with the crates below.
+
+//TMP pub(crate) mod demo;
+//TMP pub(crate) mod evaluate;
+pub(crate) mod phantom;
+pub(crate) mod predict;
+pub(crate) mod train;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use deep3m_volume::Volume;
+use miette::{IntoDiagnostic, Result};
+
+/// Opens a volume, or says why not.
+fn open(path: &Path) -> Result<Arc<dyn Volume>> {
+    deep3m_volume::open(path).into_diagnostic()
+}
+
+/// Prints a result for machines.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value).into_diagnostic()?);
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! `deep3m predict`: from a model and a volume to the probability of every voxel.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use deep3m_net::{DeviceChoice, Frames, ModelDir};
+use deep3m_predict::{Ensemble, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount};
+use deep3m_volume::{Region, Volume};
+use miette::{IntoDiagnostic, Result};
+
+use crate::commands::{open, print_json};
+use crate::console::{Progress, Unit, notice};
+use crate::interrupt::{self, Interrupted};
+
+/// Predict the probability of every voxel of a volume
+///
+/// The output holds one byte per voxel: p = value / 255, on the same scale in every section. Its name says its format:
+/// .zarr is OME-Zarr, .tif a TIFF stack, anything else a folder of PNG slices. The volume may be far larger than memory.
+/// The same command goes on with a prediction that was interrupted.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  deep3m predict model volume.tif -o result.zarr
+  deep3m predict model images/ -o result.tif --variations 1 --frames 1
+  deep3m predict model volume.zarr -o part.zarr --region 0:16,0:512,512:1024")]
+pub(crate) struct Args {
+    /// Folder of a trained model
+    model: PathBuf,
+    /// Folder of slices, TIFF stack or OME-Zarr
+    volume: PathBuf,
+    /// Where to write the probability
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Which models take part: numbers of sections that they see [default: all of the model]
+    #[arg(long, value_delimiter = ',', value_name = "1,3,5")]
+    frames: Option<Vec<Frames>>,
+    /// How many flips and rotations are averaged: 16, 8, 4, 2 or 1; fewer are faster
+    #[arg(long, value_name = "N", default_value = "16")]
+    variations: VariationCount,
+    /// Predict only this part; ends are outside
+    #[arg(long, value_name = "z0:z1,y0:y1,x0:x1")]
+    region: Option<Region>,
+    /// Where to compute: auto, cpu, cuda:0, vulkan:0
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Rows and columns of a block, in the network's pixels; smaller takes less memory
+    #[arg(long, value_name = "N")]
+    tile: Option<u32>,
+    /// Real context around a block, in the network's pixels; more makes seams fainter
+    #[arg(long, value_name = "N")]
+    halo: Option<u32>,
+    /// Measure the seam: how much the result differs at block borders from a prediction in one piece
+    #[arg(long)]
+    seam: bool,
+    /// Replace an output that is already there
+    #[arg(long)]
+    overwrite: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let config = PredictConfig {
+        frames: args.frames.clone(),
+        variations: args.variations,
+        region: args.region,
+        overwrite: args.overwrite,
+        tile: args.tile,
+        halo: args.halo,
+        seam: args.seam,
+        ..PredictConfig::default()
+    };
+    let volume = open(&args.volume)?;
+    let summary = predict(&args.model, volume.as_ref(), &args.output, &config, args.device)?;
+    if args.json {
+        print_json(&summary)?;
+    } else {
+        println!("{}", describe(&summary, &args.output));
+    }
+    Ok(())
+}
+
+/// Predicts with a progress bar; an interrupted run ends in [`Interrupted`].
+pub(crate) fn predict(
+    model: &Path,
+    volume: &dyn Volume,
+    output: &Path,
+    config: &PredictConfig,
+    device: DeviceChoice,
+) -> Result<PredictSummary> {
+    let model = ModelDir::open(model).into_diagnostic()?;
+    let device = device.open().into_diagnostic()?;
+    let ensemble = Ensemble::load(&model, config.frames.as_deref(), &device).into_diagnostic()?;
+    let mut progress: Option<Progress> = None;
+    let mut observer = |event: PredictEvent| match event {
+        PredictEvent::Planned { voxels, voxels_done, .. } => {
+            let bar = Progress::new("predict", voxels, Unit::Voxels);
+            bar.resume_at(voxels_done);
+            progress = Some(bar);
+        }
+        PredictEvent::Progress { voxels_done } => {
+            if let Some(bar) = &progress {
+                bar.set(voxels_done);
+            }
+        }
+        PredictEvent::BlockDone { done, blocks, .. } => {
+            if let Some(bar) = &progress {
+                bar.message(format!("block {done} of {blocks}"));
+            }
+        }
+        PredictEvent::Copying { voxels_done, voxels } => {
+            if voxels_done == 0 || progress.is_none() {
+                progress = Some(Progress::new("write", voxels, Unit::Voxels));
+            }
+            if let Some(bar) = &progress {
+                bar.set(voxels_done);
+            }
+        }
+        PredictEvent::Notice(text) => match &progress {
+            Some(bar) => bar.notice(&text),
+            None => notice(&text),
+        },
+        _ => {}
+    };
+    let outcome = deep3m_predict::predict(&ensemble, volume, output, config, interrupt::stop(), &mut observer);
+    if let Some(bar) = progress {
+        bar.finish();
+    }
+    match outcome {
+        Err(PredictError::Interrupted { .. }) => Err(Interrupted.into()),
+        other => other.into_diagnostic(),
+    }
+}
+
+/// What was done, in a few lines.
+fn describe(summary: &PredictSummary, output: &Path) -> String {
+    let mut text = format!("{}: {} voxels", output.display(), summary.voxels);
+    if summary.voxels_now > 0 {
+        let _ = write!(
+            text,
+            ", {:.1} s, {:.3} Mvoxel/s, {:.1} % of the time outside the network",
+            summary.seconds,
+            summary.voxels_per_second() / 1e6,
+            100.0 * summary.share_outside_network()
+        );
+    }
+    if let Some(seam) = &summary.seam {
+        let _ = write!(text, "\nseam: {seam}");
+    }
+    text
+}

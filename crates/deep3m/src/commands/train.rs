@@ -1,0 +1,310 @@
+//! `deep3m train`: from labelled volumes to a model.
+
+use std::path::{Path, PathBuf};
+
+use deep3m_net::{DeviceChoice, Frames};
+use deep3m_train::{
+    Budget, LabelledVolume, ModelSummary, Outcome, Policy, Recipe, Scores, TrainConfig, TrainEvent, TrainSummary,
+    TrainingSet,
+};
+use deep3m_volume::Binning;
+use miette::{IntoDiagnostic, Result};
+
+use crate::commands::{open, print_json};
+use crate::console::{Progress, Unit, notice};
+use crate::interrupt::{self, Interrupted};
+use crate::parse;
+
+/// Train a model on a labelled stack
+///
+/// Images and labels are folders of PNG or TIFF slices, TIFF stacks or OME-Zarr of the same size. Labels have two values
+/// (0 and 1, 0 and 255, a palette, true and false). Three networks are trained, which see 1, 3 and 5 sections; for
+/// single images give --frames 1. The same command goes on with a training that was interrupted.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  deep3m train images/ labels/ -o model
+  deep3m train images/ labels/ --validation val-images/ val-labels/ --minutes 30 -o model
+  deep3m train new-images/ new-labels/ --from model --iterations 2000 -o adapted")]
+pub(crate) struct Args {
+    /// Grey images
+    images: PathBuf,
+    /// Their labels
+    labels: PathBuf,
+    /// Folder of the model to make
+    #[arg(short, long, value_name = "MODEL")]
+    output: PathBuf,
+    /// A further training volume; may be repeated
+    #[arg(long, num_args = 2, value_names = ["IMAGES", "LABELS"], action = clap::ArgAction::Append)]
+    volume: Vec<PathBuf>,
+    /// A volume to measure progress on, never trained on; may be repeated
+    #[arg(long, num_args = 2, value_names = ["IMAGES", "LABELS"], action = clap::ArgAction::Append)]
+    validation: Vec<PathBuf>,
+    /// Which models: numbers of sections that they see [default: 1,3,5]
+    #[arg(long, value_delimiter = ',', value_name = "1,3,5")]
+    frames: Option<Vec<Frames>>,
+    /// deep3m: made to learn fast and well; cdeep3m: the published training, to the letter
+    #[arg(long, value_enum, default_value = "deep3m")]
+    recipe: RecipeName,
+    /// Minutes for all models together: the best that this machine gives in that time [default: 30]
+    #[arg(long, value_name = "M", value_parser = parse::positive)]
+    minutes: Option<f64>,
+    /// Iterations for each model, instead of minutes [default for cdeep3m: 30000]
+    #[arg(long, value_name = "N", conflicts_with = "minutes")]
+    iterations: Option<u64>,
+    /// Go on with a finished training for N more iterations of each model
+    #[arg(long, value_name = "N")]
+    add_iterations: Option<u64>,
+    /// Start from the weights of a trained model (transfer learning)
+    #[arg(long, value_name = "MODEL")]
+    from: Option<PathBuf>,
+    /// Width of the network: 1 is DeepEM3D as published, smaller is faster
+    #[arg(long, value_name = "W", value_parser = parse::positive)]
+    width: Option<f64>,
+    /// Average N × N pixels to one before the network: it sees more of the cell at the same cost [default: by the data]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    binning: Option<u32>,
+    /// Number that decides everything random
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Where to compute: auto, cpu, cuda:0, vulkan:0
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Replace a model that is already there
+    #[arg(long)]
+    overwrite: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Label value that is foreground, where labels have more than two values
+    #[arg(long, value_name = "V", help_heading = "Labels")]
+    foreground: Option<u32>,
+    /// Label value of voxels that nobody labelled; they take no part
+    #[arg(long, value_name = "V", help_heading = "Labels")]
+    ignore: Option<u32>,
+    #[command(flatten)]
+    solver: SolverArgs,
+}
+
+/// The hyper-parameters, each with the recipe's default.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Hyper-parameters (the recipe has a default for each)")]
+struct SolverArgs {
+    /// Highest learning rate
+    #[arg(long, value_name = "R", value_parser = parse::positive)]
+    learning_rate: Option<f64>,
+    /// Course of the learning rate
+    #[arg(long, value_enum, value_name = "POLICY")]
+    lr_policy: Option<PolicyName>,
+    /// Exponent of the poly policy
+    #[arg(long, value_name = "P")]
+    power: Option<f64>,
+    /// Momentum; for AdamW the first decay rate
+    #[arg(long, value_name = "M")]
+    momentum: Option<f64>,
+    /// Weight decay
+    #[arg(long, value_name = "D")]
+    weight_decay: Option<f64>,
+    /// Batches per weight update
+    #[arg(long, value_name = "N")]
+    iter_size: Option<u32>,
+    /// Patches per batch
+    #[arg(long, value_name = "N")]
+    batch: Option<u32>,
+    /// Height and width of a patch in the network's pixels, a multiple of 16
+    #[arg(long, value_name = "N")]
+    patch: Option<u32>,
+    /// Iterations that a shown loss is the mean of
+    #[arg(long, value_name = "N")]
+    average_loss: Option<u32>,
+    /// Iterations between checkpoints
+    #[arg(long, value_name = "N")]
+    snapshot_interval: Option<u64>,
+    /// Iterations between validations
+    #[arg(long, value_name = "N")]
+    validation_interval: Option<u64>,
+}
+
+/// The recipes by name.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum RecipeName {
+    Deep3m,
+    Cdeep3m,
+}
+
+/// The learning-rate policies by name.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum PolicyName {
+    Poly,
+    Onecycle,
+    Cosine,
+    Fixed,
+    Step,
+}
+
+impl From<PolicyName> for Policy {
+    fn from(name: PolicyName) -> Self {
+        match name {
+            PolicyName::Poly => Self::Poly,
+            PolicyName::Onecycle => Self::OneCycle,
+            PolicyName::Cosine => Self::Cosine,
+            PolicyName::Fixed => Self::Fixed,
+            PolicyName::Step => Self::Step,
+        }
+    }
+}
+
+impl Args {
+    /// The recipe's settings with what was given on the command line.
+    fn config(&self) -> TrainConfig {
+        fn set<T: Copy>(setting: &mut T, given: Option<T>) {
+            if let Some(value) = given {
+                *setting = value;
+            }
+        }
+        let mut config = TrainConfig::of(match self.recipe {
+            RecipeName::Deep3m => Recipe::Deep3m,
+            RecipeName::Cdeep3m => Recipe::Cdeep3m,
+        });
+        if let Some(frames) = &self.frames {
+            config.frames.clone_from(frames);
+        }
+        set(&mut config.budget, self.minutes.map(Budget::Minutes).or(self.iterations.map(Budget::Iterations)));
+        set(&mut config.add_iterations, self.add_iterations);
+        set(&mut config.width, self.width);
+        set(&mut config.seed, self.seed);
+        config.binning = self.binning.map(Binning::square).or(config.binning);
+        config.from.clone_from(&self.from);
+        config.foreground = self.foreground;
+        config.ignore = self.ignore;
+        let solver = &self.solver;
+        set(&mut config.learning_rate, solver.learning_rate);
+        set(&mut config.policy, solver.lr_policy.map(Policy::from));
+        set(&mut config.power, solver.power);
+        set(&mut config.momentum, solver.momentum);
+        set(&mut config.weight_decay, solver.weight_decay);
+        set(&mut config.iter_size, solver.iter_size);
+        set(&mut config.batch, solver.batch);
+        set(&mut config.patch, solver.patch);
+        set(&mut config.average_loss, solver.average_loss);
+        config.snapshot_interval = solver.snapshot_interval.or(config.snapshot_interval);
+        config.validation_interval = solver.validation_interval.or(config.validation_interval);
+        config
+    }
+}
+
+/// Opens pairs of images and labels.
+fn open_pairs(paths: &[PathBuf]) -> Result<Vec<LabelledVolume>> {
+    paths.chunks_exact(2).map(|pair| Ok(LabelledVolume { images: open(&pair[0])?, labels: open(&pair[1])? })).collect()
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let mut training = vec![LabelledVolume { images: open(&args.images)?, labels: open(&args.labels)? }];
+    training.extend(open_pairs(&args.volume)?);
+    let set = TrainingSet { training, validation: open_pairs(&args.validation)? };
+    let summary = train(&set, &args.config(), &args.output, args.device, args.overwrite)?;
+    if args.json {
+        print_json(&summary.models)?;
+    } else {
+        for model in &summary.models {
+            println!("{}", describe(model));
+        }
+        println!("model: {}", args.output.display());
+    }
+    Ok(())
+}
+
+/// Trains with a progress bar; an interrupted run ends in [`Interrupted`].
+pub(crate) fn train(
+    set: &TrainingSet,
+    config: &TrainConfig,
+    output: &Path,
+    device: DeviceChoice,
+    overwrite: bool,
+) -> Result<TrainSummary> {
+    let mut progress: Option<Progress> = None;
+    let mut observer = |event: TrainEvent| match event {
+        TrainEvent::Notice(text) => match &progress {
+            Some(bar) => bar.notice(&text),
+            None => notice(&text),
+        },
+        TrainEvent::Started { frames, iteration, of, seconds, weights } => {
+            let bar = match (of, seconds) {
+                (Some(of), _) => Progress::new(&format!("train {frames}"), of, Unit::Iterations),
+                (None, seconds) => {
+                    Progress::new(&format!("train {frames}"), seconds.unwrap_or(0.0) as u64, Unit::Seconds)
+                }
+            };
+            bar.notice(&format!("{frames}: {weights} weights, from iteration {iteration}"));
+            if of.is_some() {
+                bar.resume_at(iteration);
+            }
+            progress = Some(bar);
+        }
+        TrainEvent::Iteration { iteration, loss, accuracy, seconds, .. } => {
+            if let Some(bar) = &progress {
+                match config.budget {
+                    Budget::Iterations(_) => bar.set(iteration),
+                    Budget::Minutes(_) => bar.set(seconds as u64),
+                }
+                bar.message(format!("iteration {iteration}  loss {loss:.3}  accuracy {accuracy:.3}"));
+            }
+        }
+        TrainEvent::Validated { frames, iteration, scores, best } => {
+            if let Some(bar) = &progress {
+                let mark = if best { ", the best so far" } else { "" };
+                bar.notice(&format!("{frames}, iteration {iteration}: validation {}{mark}", scores_text(&scores)));
+            }
+        }
+        TrainEvent::Finished { .. } => {
+            if let Some(bar) = progress.take() {
+                bar.finish();
+            }
+        }
+        _ => {}
+    };
+    let summary =
+        deep3m_train::train(set, config, output, device, overwrite, interrupt::stop(), &mut observer).into_diagnostic()?;
+    if let Some(bar) = progress {
+        bar.finish();
+    }
+    match summary.outcome {
+        Outcome::Interrupted => Err(Interrupted.into()),
+        Outcome::AlreadyFinished => {
+            notice(&format!(
+                "{} is trained already with these settings; --add-iterations N goes on, --overwrite starts anew",
+                output.display()
+            ));
+            Ok(summary)
+        }
+        Outcome::Finished => Ok(summary),
+    }
+}
+
+/// A trained model in a line.
+fn describe(model: &ModelSummary) -> String {
+    let best = model.best.as_ref().map_or_else(
+        || "no validation data given".to_owned(),
+        |(iteration, scores)| format!("validation at iteration {iteration}: {}", scores_text(scores)),
+    );
+    format!(
+        "{}: {} iterations in {:.1} min, loss {:.4}; {best}",
+        model.frames,
+        model.iterations,
+        model.seconds / 60.0,
+        model.loss
+    )
+}
+
+/// Scores in a line; `–` where a score has no value (nothing predicted, say).
+fn scores_text(scores: &Scores) -> String {
+    let number = |score: Option<f64>| score.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
+    format!(
+        "Jaccard {}, F1 {}, precision {}, recall {}, loss {:.3}",
+        number(scores.jaccard),
+        number(scores.f1),
+        number(scores.precision),
+        number(scores.recall),
+        scores.loss
+    )
+}
