@@ -15,6 +15,9 @@ pub enum TrainError {
     /// The network could not run.
     #[error(transparent)]
     Net(#[from] deep3m_net::NetError),
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] deep3m_net::DeviceError),
     /// There is no network of the wanted size.
     #[error(transparent)]
     NetSize(#[from] deep3m_net::ConfigError),
@@ -122,7 +125,7 @@ pub enum TrainError {
         found: String,
     },
     /// The loss is no number any more.
-    #[error("{frames}: the loss became {loss} in iteration {iteration}; training stopped. The last good checkpoint (iteration {checkpoint}) stays in {path}. Try a lower --learning-rate", path = path.display())]
+    #[error("{frames}: the loss became {loss}, or a weight no longer a finite number, in iteration {iteration}; training stopped. The last good checkpoint (iteration {checkpoint}) stays in {path}. Try a lower --learning-rate", path = path.display())]
     Diverged {
         /// Which model.
         frames: Frames,

@@ -94,7 +94,7 @@ impl Folder {
     ///
     /// Returns the folder and the settings that the run was started with before, if it was.
     pub(crate) fn open(path: &Path, identity: &Identity) -> Result<(Self, Option<TrainConfig>), TrainError> {
-        let folder = Self { path: path.to_owned() };
+        let folder = Self::at(path);
         let settings = folder.settings();
         let before = if settings.exists() {
             let text = files::read_to_string(&settings)?;
@@ -117,6 +117,11 @@ impl Folder {
             None
         };
         Ok((folder, before))
+    }
+
+    /// A folder for a new run, whatever is in it.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
     }
 
     /// Writes down what run this is.

@@ -27,6 +27,13 @@ pub mod schedule;
 mod session;
 pub mod solver;
 mod trainer;
+
+#[cfg(test)]
+mod parity;
+#[cfg(test)]
+mod run_tests;
+#[cfg(test)]
+mod testing;
 pub mod validate;
 
 pub use config::{Budget, Loss, Optimiser, Policy, Recipe, TrainConfig};

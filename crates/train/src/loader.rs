@@ -46,7 +46,7 @@ impl BatchKey {
     pub fn make(&self, sampler: &Sampler, number: u64) -> Result<Batch, TrainError> {
         let patch =
             |sample: u64| sampler.draw(&mut Stream::of(&[self.seed, self.frames, self.purpose as u64, number, sample]));
-        Ok(Batch { patches: (0..self.size).into_par_iter().map(patch).collect::<Result<_, _>>()? })
+        Ok(Batch::new(&(0..self.size).into_par_iter().map(patch).collect::<Result<Vec<_>, _>>()?))
     }
 }
 

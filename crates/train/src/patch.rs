@@ -28,39 +28,32 @@ impl Patch {
     }
 }
 
-/// The patches of one forward pass.
+/// The patches of one forward pass, one after another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// The patches, all of one size.
-    pub patches: Vec<Patch>,
+    /// The input's shape: patches, 1, frames, height, width.
+    pub shape: [usize; 5],
+    /// The grey values of all patches.
+    pub image: Vec<f32>,
+    /// The foreground of all patches: patches · height · width.
+    pub target: Vec<f32>,
+    /// Where the labels of all patches are known: patches · height · width.
+    pub known: Vec<f32>,
 }
 
 impl Batch {
-    /// Number of patches, sections per patch, and side: the input's shape is `[patches, 1, frames, side, side]`.
+    /// A batch of patches, all of one size.
     ///
     /// # Panics
     /// If there is no patch.
-    pub fn shape(&self) -> [usize; 5] {
-        let first = &self.patches[0];
-        [self.patches.len(), 1, first.frames, first.side, first.side]
-    }
-
-    fn collect(&self, part: impl Fn(&Patch) -> &[f32]) -> Vec<f32> {
-        self.patches.iter().flat_map(|p| part(p).iter().copied()).collect()
-    }
-
-    /// The grey values of all patches.
-    pub fn image(&self) -> Vec<f32> {
-        self.collect(|p| &p.image)
-    }
-
-    /// The foreground of all patches.
-    pub fn target(&self) -> Vec<f32> {
-        self.collect(|p| &p.target)
-    }
-
-    /// Where the labels of all patches are known.
-    pub fn known(&self) -> Vec<f32> {
-        self.collect(|p| &p.known)
+    pub fn new(patches: &[Patch]) -> Self {
+        let first = &patches[0];
+        let collect = |part: fn(&Patch) -> &[f32]| patches.iter().flat_map(|p| part(p).iter().copied()).collect();
+        Self {
+            shape: [patches.len(), 1, first.frames, first.side, first.side],
+            image: collect(|p| &p.image),
+            target: collect(|p| &p.target),
+            known: collect(|p| &p.known),
+        }
     }
 }

@@ -174,11 +174,14 @@ impl<'a> Session<'a> {
         let number = self.state.iteration + 1;
         let decay = average::decay(config.average_share, number, self.clock.expected_iterations(number));
         let average = &mut self.average;
-        self.solver.update(&mut self.net, sum, rate, |place, weights| {
+        let finite = self.solver.update(&mut self.net, sum, rate, |place, weights| {
             if let Some(average) = average {
                 average.follow(place, weights, decay);
             }
         });
+        if !finite {
+            return Err(self.diverged(recent.loss));
+        }
         self.state.iteration = number;
         self.recent.push_back(recent);
         while self.recent.len() > config.average_loss as usize {
@@ -368,7 +371,7 @@ fn first_network(
 
 /// A batch as the network's input.
 fn input(batch: &Batch, device: &Device) -> Tensor<5> {
-    Tensor::from_data(TensorData::new(batch.image(), batch.shape()), device)
+    Tensor::from_data(TensorData::new(batch.image.clone(), batch.shape), device)
 }
 
 /// The loss of a batch and the gradients of all trained tensors.
@@ -377,10 +380,10 @@ pub(crate) fn backward(
     batch: &Batch,
     config: &TrainConfig,
 ) -> Result<(LossValue, Gradients), TrainError> {
-    let [n, _, _, height, width] = batch.shape();
+    let [n, _, _, height, width] = batch.shape;
     let logits = net.forward(input(batch, net.device()), Mode::Train);
     let host: Vec<f32> = logits.clone().without_autodiff().into_data().iter::<f32>().collect();
-    let mut value = loss::evaluate(config.loss, &host, &batch.target(), &batch.known(), height * width);
+    let mut value = loss::evaluate(config.loss, &host, &batch.target, &batch.known, height * width);
     let gradient = std::mem::take(&mut value.gradient);
     let gradient = Tensor::<4>::from_data(TensorData::new(gradient, [n, 2, height, width]), net.device());
     // The derivative of Σ logits · gradient by the logits is the gradient: backpropagation starts from it.

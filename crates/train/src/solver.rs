@@ -61,13 +61,16 @@ impl Solver {
 
     /// Changes the network's weights by gradients summed over `iter_size` batches. `after` sees each new tensor with its
     /// place in [`DeepEm3d::trained`].
+    ///
+    /// Returns whether all new weights are finite. (A network may hide weights that are not: ReLU of NaN is 0 on some
+    /// devices.)
     pub fn update(
         &mut self,
         net: &mut DeepEm3d,
         gradients: Gradients,
         learning_rate: f64,
         mut after: impl FnMut(usize, &Tensor<1>),
-    ) {
+    ) -> bool {
         self.updates += 1;
         let factor = self.clip.and_then(|longest| shortening(&gradients, longest * self.iter_size));
         let mut gradients: Vec<Option<Tensor<1>>> = gradients
@@ -80,6 +83,7 @@ impl Solver {
                 })
             })
             .collect();
+        let mut magnitude: Option<Tensor<1>> = None;
         net.map_parameters(|place, name, weights| {
             let gradient = gradients[place].take();
             let new = match self.optimiser {
@@ -87,8 +91,14 @@ impl Solver {
                 Optimiser::AdamW { beta2 } => self.adam_w(place, name, weights, gradient, learning_rate, beta2),
             };
             after(place, &new);
+            let size = new.clone().abs().max();
+            magnitude = Some(match magnitude.take() {
+                Some(sum) => sum + size,
+                None => size,
+            });
             new
         });
+        magnitude.is_none_or(|sum| to_host(&sum).iter().all(|v| v.is_finite()))
     }
 
     /// Caffe's: v ← momentum · v + lr · lr_mult · (g + weight_decay · decay_mult · w); w ← w − v.

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use burn::tensor::Device;
 use deep3m_net::weights::safetensors;
-use deep3m_net::{Frames, ModelDir, ModelManifest, NetConfig};
+use deep3m_net::{DeviceChoice, Frames, ModelDir, ModelManifest, NetConfig};
 use deep3m_volume::fs as files;
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint::Checkpoint;
 use crate::clock::Limit;
 use crate::event::{ModelSummary, Outcome, TrainEvent, TrainSummary};
-use crate::folder::{Folder, Identity};
+use crate::folder::{Folder, Identity, discard};
 use crate::prepare::{Prepared, prepare};
 use crate::sampler::Sampler;
 use crate::session::{Session, Surroundings};
@@ -25,8 +24,8 @@ use crate::{Budget, TrainConfig, TrainError, TrainingSet, plot};
 ///
 /// In `out` are afterwards `model.json` with `NNfm.safetensors` (the best weights by validation, or the last without
 /// validation data), `NNfm.last.safetensors`, `metrics.jsonl`, `curves.svg` and `checkpoints/`. The same call goes on with
-/// a run that was stopped, and says so of one that is finished. Where `out` holds anything else the call is refused; see
-/// [`discard`](crate::discard).
+/// a run that was stopped, and says so of one that is finished. Where `out` holds another run the call is refused, unless
+/// `overwrite` is set: then that run is removed once settings and data are found good, and this one starts anew.
 ///
 /// Stops within an iteration of `stop` being set, with a checkpoint. With [`Budget::Iterations`] on the CPU a run that
 /// was stopped, or killed, ends with the same bytes as one that was not.
@@ -37,20 +36,23 @@ pub fn train(
     set: &TrainingSet,
     config: &TrainConfig,
     out: &Path,
-    device: &Device,
+    device: DeviceChoice,
+    overwrite: bool,
     stop: &AtomicBool,
     observer: &mut dyn FnMut(TrainEvent),
 ) -> Result<TrainSummary, TrainError> {
     let begun = Instant::now();
     config.validate()?;
     let identity = Identity::new(set, config);
-    let (folder, before) = Folder::open(out, &identity)?;
+    let device = device.open()?;
+    let (folder, before) = if overwrite { (Folder::at(out), None) } else { Folder::open(out, &identity)? };
     let mut run = Run { set, config, folder, begun, budget: before.as_ref().map_or(config.budget, |c| c.budget) };
     let from = config.from.as_ref().map(ModelDir::open).transpose()?;
     let mut states = Vec::new();
     for &frames in &config.frames {
         let net = run.network(frames, from.as_ref())?;
-        states.push((frames, Checkpoint::load(&run.folder.checkpoints(frames), &net)?));
+        let folder = run.folder.checkpoints(frames);
+        states.push((frames, if overwrite { None } else { Checkpoint::load(&folder, &net)? }));
     }
     if states.iter().all(|(_, checkpoint)| run.is_finished(checkpoint.as_ref())) {
         let models = states.iter().filter_map(|(f, c)| Some(finished_summary(*f, c.as_ref()?))).collect();
@@ -59,6 +61,9 @@ pub fn train(
 
     let data = prepare(set, config, from.as_ref(), &mut |text| observer(TrainEvent::Notice(text)))?;
     // The first words of a run: what it is. From here on the folder is its own.
+    if overwrite {
+        discard(out)?;
+    }
     run.budget = before.map_or(config.budget, |c| c.budget);
     run.folder.claim(&Identity { config: TrainConfig { budget: run.budget, ..config.clone() }, ..identity })?;
     let mut model = run.open_model(&data)?;
@@ -88,7 +93,7 @@ pub fn train(
             sampler: Arc::new(sampler),
             validation: &validation,
             folder: &run.folder,
-            device,
+            device: &device,
             stop,
         };
         let mut session = Session::start(around, checkpoint, limit, from.as_ref())?;

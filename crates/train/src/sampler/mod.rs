@@ -1,6 +1,8 @@
 //! Patches straight from the volumes: which place, how turned.
 
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
