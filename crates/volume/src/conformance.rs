@@ -9,10 +9,13 @@ use crate::{
     open_with,
 };
 
+/// Starts a volume at a path without ending, and returns it with the path where it will lie.
+pub type Create<'a> = dyn Fn(&Path, &VolumeSpec) -> Result<(PathBuf, Box<dyn VolumeWriter>), VolumeError> + Sync + 'a;
+
 /// A format to check.
 pub struct Candidate<'a> {
-    /// Starts a volume at a path without ending, and returns it with the path where it will lie.
-    pub create: &'a (dyn Fn(&Path, &VolumeSpec) -> Result<(PathBuf, Box<dyn VolumeWriter>), VolumeError> + Sync),
+    /// Starts a volume.
+    pub create: &'a Create<'a>,
     /// The voxel types it stores.
     pub voxel_types: &'a [VoxelType],
     /// A scratch folder for the volumes.

@@ -228,7 +228,7 @@ mod tests {
         let path = folder.path().join("a.tif");
         write_atomic(&path, b"old").unwrap();
         let mut file = AtomicFile::create(&path).unwrap();
-        file.write_all(&[0; 100_000]).unwrap();
+        file.write_all(&vec![0; 100_000]).unwrap();
         drop(file);
         assert_eq!(read(&path).unwrap(), b"old");
         assert_eq!(list(folder.path()).unwrap().len(), 1);

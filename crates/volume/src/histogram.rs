@@ -77,10 +77,14 @@ impl Histogram {
         self.total += voxels.len() as u64;
         match (&mut self.counts, voxels) {
             (Counts::Dense(counts), Voxels::U8(values)) if counts.len() >= 1 << 8 => {
-                values.iter().for_each(|&v| counts[usize::from(v)] += 1);
+                for &value in values {
+                    counts[usize::from(value)] += 1;
+                }
             }
             (Counts::Dense(counts), Voxels::U16(values)) if counts.len() >= 1 << 16 => {
-                values.iter().for_each(|&v| counts[usize::from(v)] += 1);
+                for &value in values {
+                    counts[usize::from(value)] += 1;
+                }
             }
             (_, voxels) => {
                 self.make_sparse();

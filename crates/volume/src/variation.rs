@@ -90,6 +90,7 @@ impl Variation {
     }
 
     /// The variation that undoes this one.
+    #[must_use]
     pub const fn inverse(self) -> Self {
         match self.0 {
             4 => Self(5),

@@ -120,6 +120,7 @@ impl Block {
     ///
     /// # Panics
     /// If the region does not fit.
+    #[must_use]
     pub fn crop(&self, region: Region) -> Self {
         let mut part = Self::zeros(region.extent, self.voxels.voxel_type());
         part.paste(Index::default(), self, region);

@@ -172,6 +172,15 @@ impl Voxels {
     }
 }
 
+impl<'a> IntoIterator for &'a Voxels {
+    type Item = u32;
+    type IntoIter = Box<dyn Iterator<Item = u32> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,15 @@
 //! Damaged and foreign files end in an error that names the file: never a panic, never memory that the file does not
 //! back.
 
+// Clippy's exception for tests does not reach their helper functions.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use deep3m_volume::{
-    Block, Extent, Format, OpenOptions, Region, VolumeError, VolumeSpec, VoxelSize, VoxelType, Voxels, create_as, open,
-    open_with,
+    Block, Extent, Format, Index, OpenOptions, Region, VolumeError, VolumeSpec, VoxelSize, VoxelType, Voxels,
+    create_as, open, open_with,
 };
 
 const EXTENT: Extent = Extent::new(3, 40, 50);
@@ -37,8 +40,8 @@ fn try_read(path: &Path) -> Result<Block, VolumeError> {
     let extent = volume.info().extent;
     // A header that claims more voxels may be right; then only a corner is asked for.
     let size = Extent::new(extent.z.min(4), extent.y.min(64), extent.x.min(64));
-    let corner = volume.read(Region::new(Default::default(), size));
-    let last = deep3m_volume::Index::new(extent.z - 1, extent.y - 1, extent.x - 1);
+    let corner = volume.read(Region::new(Index::default(), size));
+    let last = Index::new(extent.z - 1, extent.y - 1, extent.x - 1);
     volume.read(Region::new(last, Extent::new(1, 1, 1)))?;
     corner
 }
@@ -106,7 +109,7 @@ fn damage(name: &str, format: Format) {
                 bytes[at] = match random.below(4) {
                     0 => 0,
                     1 => 255,
-                    2 => bytes[at] ^ 1 << random.below(8),
+                    2 => bytes[at] ^ (1 << random.below(8)),
                     _ => random.below(256) as u8,
                 };
             }
@@ -194,7 +197,7 @@ fn slices_that_differ_name_both() {
         provenance: None,
     };
     let writer = create_as(&other, Format::PngFolder, &spec, false).unwrap();
-    writer.write(Default::default(), &Block::zeros(spec.extent, VoxelType::U8)).unwrap();
+    writer.write(Index::default(), &Block::zeros(spec.extent, VoxelType::U8)).unwrap();
     fs::copy(other.join("0000.png"), path.join("0002.png")).unwrap();
     let error = error_of(&path);
     for part in ["0002.png", "0000.png", "40 × 51, 8-bit grey", "40 × 50, 16-bit grey"] {

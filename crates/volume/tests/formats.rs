@@ -1,5 +1,8 @@
 //! Every format passes the conformance suite.
 
+// Clippy's exception for tests does not reach their helper functions.
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 use deep3m_volume::conformance::{Candidate, check_format};

@@ -1,5 +1,8 @@
 //! The project's real volumes open as what they are.
 
+// Clippy's exception for tests does not reach their helper functions.
+#![allow(clippy::unwrap_used)]
+
 use std::path::PathBuf;
 
 use deep3m_volume::{Extent, Format, Histogram, Index, Region, VoxelType, open};

@@ -163,7 +163,7 @@ fn array(folder: &Path, json: Value, axes: Option<&Vec<Value>>) -> Result<Meta, 
         sizes
             .iter()
             .try_fold(voxel_type.bytes() as u64, |n, &size| n.checked_mul(size))
-            .filter(|&n| n <= i64::MAX as u64)
+            .filter(|&n| i64::try_from(n).is_ok())
     };
     if bytes(&shape).is_none() {
         return Err(malformed("shape", &json["shape"], "less than 2⁶³ bytes"));

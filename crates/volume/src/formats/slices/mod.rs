@@ -64,7 +64,7 @@ enum Slice {
 struct Slices {
     info: VolumeInfo,
     header: SliceHeader,
-    slices: Vec<Slice>,
+    sections: Vec<Slice>,
 }
 
 /// Opens a folder of slices. All headers are read and compared, no pixels.
@@ -135,7 +135,7 @@ fn open_files(path: &Path, files: Vec<PathBuf>, options: &OpenOptions) -> Result
         voxel_size: header.voxel_size,
         grain: Extent::new(1, header.height, header.width),
     };
-    Ok(Box::new(Cached::new(Slices { info, header, slices }, options.cache_bytes)))
+    Ok(Box::new(Cached::new(Slices { info, header, sections: slices }, options.cache_bytes)))
 }
 
 /// A slice's header, and its size and type in words.
@@ -181,7 +181,7 @@ impl Pieces for Slices {
     }
 
     fn decode(&self, region: Region) -> Result<Block, VolumeError> {
-        match &self.slices[region.start.z as usize] {
+        match &self.sections[region.start.z as usize] {
             Slice::Png { path, greys } => png::decode(path, &self.header, greys.as_deref(), region),
             Slice::Tiff(page) => page.read(region),
         }

@@ -33,7 +33,7 @@ const fn largest_ratio(compression: u16) -> u64 {
 }
 
 /// Whether a compression and predictor can be read.
-pub(super) fn supported(place: Place, compression: u64, predictor: u64) -> Result<(u16, u16), VolumeError> {
+pub(super) fn supported(place: &Place, compression: u64, predictor: u64) -> Result<(u16, u16), VolumeError> {
     let unsupported = |found: String| VolumeError::Unsupported {
         place: place.clone(),
         found,
@@ -186,7 +186,9 @@ fn values(
         match block.voxels_mut() {
             Voxels::U8(values) => {
                 let largest = ((1_u16 << layout.bits) - 1) as u8;
-                values.iter_mut().for_each(|v| *v = largest - *v);
+                for value in values {
+                    *value = largest - *value;
+                }
             }
             Voxels::U16(values) => values.iter_mut().for_each(|v| *v = u16::MAX - *v),
             Voxels::U32(values) => values.iter_mut().for_each(|v| *v = u32::MAX - *v),

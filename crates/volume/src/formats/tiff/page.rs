@@ -89,13 +89,13 @@ impl Layout {
 pub(super) fn page(directory: &Directory<'_>, imagej: bool) -> Result<(Layout, Chunks), VolumeError> {
     let missing = |what: &str| VolumeError::malformed(directory.place(), format!("no {what}"), "a TIFF image");
     let size = |t: u16, what: &str| -> Result<u64, VolumeError> {
-        directory.unsigned(t)?.filter(|&n| n > 0 && n <= u64::from(u32::MAX)).ok_or_else(|| missing(what))
+        directory.unsigned(t)?.filter(|&n| n > 0 && u32::try_from(n).is_ok()).ok_or_else(|| missing(what))
     };
     let (height, width) = (size(tag::HEIGHT, "height")?, size(tag::WIDTH, "width")?);
     let (bits, meaning) = pixels(directory, imagej)?;
     let compression = directory.unsigned(tag::COMPRESSION)?.unwrap_or(1);
     let predictor = directory.unsigned(tag::PREDICTOR)?.unwrap_or(1);
-    let (compression, predictor) = chunk::supported(directory.place(), compression, predictor)?;
+    let (compression, predictor) = chunk::supported(&directory.place(), compression, predictor)?;
     let tiled = directory.unsigned(tag::TILE_WIDTH)?.is_some();
     let (chunk, offsets, counts) = if tiled {
         let chunk = Extent::new(1, size(tag::TILE_LENGTH, "tile length")?, size(tag::TILE_WIDTH, "tile width")?);
