@@ -1,0 +1,98 @@
+//! What can go wrong when a segmentation is measured.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use deep3m_volume::{Extent, VolumeError, VoxelType};
+
+/// Why something could not be measured or drawn.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnalyzeError {
+    /// Two volumes that belong together differ in size.
+    #[error("{first} is {first_extent}, but {second} is {second_extent}; they must have the same size", first = first.display(), second = second.display())]
+    ShapeMismatch {
+        /// One volume.
+        first: PathBuf,
+        /// Its size.
+        first_extent: Extent,
+        /// The other volume.
+        second: PathBuf,
+        /// Its size.
+        second_extent: Extent,
+    },
+    /// Labels of several values, where one says foreground and one background.
+    #[error("{path}: the labels have several values besides 0: {values}. Pick the one that is foreground with --foreground VALUE", path = path.display())]
+    LabelValues {
+        /// The label volume.
+        path: PathBuf,
+        /// The values found.
+        values: ValueCounts,
+    },
+    /// A prediction whose voxels cannot be probabilities.
+    #[error("{path}: found {found} voxels; expected 8-bit or 16-bit probabilities, or a mask of 0 and 1", path = path.display())]
+    NotProbabilities {
+        /// The prediction.
+        path: PathBuf,
+        /// Its type.
+        found: VoxelType,
+    },
+    /// A setting out of its range.
+    #[error("{name} is {found}; expected {expected}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// Its range.
+        expected: String,
+    },
+    /// A picture that could not be encoded.
+    #[error("{path}: the picture could not be written: {source}", path = path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What the encoder said.
+        source: Box<png::EncodingError>,
+    },
+    /// A volume that could not be read.
+    #[error(transparent)]
+    Volume(Box<VolumeError>),
+}
+
+impl From<VolumeError> for AnalyzeError {
+    fn from(error: VolumeError) -> Self {
+        Self::Volume(Box::new(error))
+    }
+}
+
+/// Values of a label volume with the number of their voxels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ValueCounts {
+    /// Value and voxels, by value; at most [`Self::KEPT`] of them.
+    pub counts: Vec<(u32, u64)>,
+    /// Whether there are further values.
+    pub more: bool,
+}
+
+impl ValueCounts {
+    /// How many values are counted.
+    pub const KEPT: usize = 1024;
+    /// How many values are shown.
+    const SHOWN: usize = 12;
+}
+
+impl fmt::Display for ValueCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (value, voxels)) in self.counts.iter().take(Self::SHOWN).enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{value} ({voxels} voxels)")?;
+        }
+        let rest = self.counts.len().saturating_sub(Self::SHOWN);
+        match (rest, self.more) {
+            (0, false) => Ok(()),
+            (rest, false) => write!(f, " and {rest} more"),
+            (rest, true) => write!(f, " and more than {rest} more"),
+        }
+    }
+}
