@@ -8,7 +8,7 @@ use crate::plan::PlanSettings;
 use crate::{PredictError, VariationCount};
 
 /// The settings of a prediction.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PredictConfig {
     /// Which models take part; `None`: all of the model directory.
@@ -33,23 +33,6 @@ pub struct PredictConfig {
     pub batch: Option<u32>,
     /// Whether to measure the seam when the volume is done ([`crate::measure_seam`]).
     pub seam: bool,
-}
-
-impl Default for PredictConfig {
-    fn default() -> Self {
-        Self {
-            frames: None,
-            variations: VariationCount::default(),
-            region: None,
-            overwrite: false,
-            tile: None,
-            halo: None,
-            mirror: None,
-            slab: None,
-            batch: None,
-            seam: false,
-        }
-    }
 }
 
 impl PredictConfig {

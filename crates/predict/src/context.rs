@@ -72,7 +72,7 @@ fn pixels(span: Span, bin: u32) -> Span {
 }
 
 /// One section, row by row, from the rows and columns given.
-fn gather<T: Copy + AsF32>(
+fn gather<T: Copy + Into<f32>>(
     source: &[T],
     section: usize,
     extent: Extent,
@@ -84,30 +84,7 @@ fn gather<T: Copy + AsF32>(
     let start = section * extent.y as usize * width;
     for &row in rows {
         let row = &source[start + row * width..][..width];
-        target.extend(columns.iter().map(|&column| row[column].as_f32()));
-    }
-}
-
-/// A grey value as the number that it is.
-trait AsF32 {
-    fn as_f32(self) -> f32;
-}
-
-impl AsF32 for u8 {
-    fn as_f32(self) -> f32 {
-        self.into()
-    }
-}
-
-impl AsF32 for u16 {
-    fn as_f32(self) -> f32 {
-        self.into()
-    }
-}
-
-impl AsF32 for f32 {
-    fn as_f32(self) -> f32 {
-        self
+        target.extend(columns.iter().map(|&column| row[column].into()));
     }
 }
 

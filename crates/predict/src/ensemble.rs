@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use deep3m_net::{Frames, Inference, ModelDir, NetError, Normalisation};
-use deep3m_volume::{Binning, Volume, VoxelType};
+use deep3m_volume::{Binning, Volume, VolumeInfo, VoxelSize, VoxelType};
 
 use crate::forward::{Forward, Member};
 use crate::grey::Grey;
@@ -63,8 +63,12 @@ pub struct Ensemble {
     binning: Binning,
     normalisation: Normalisation,
     trained_on: VoxelType,
+    trained_at: Option<VoxelSize>,
     identity: ModelIdentity,
 }
+
+/// Pixels larger or smaller by this factor than in training are worth a word.
+const OTHER_SIZE: f64 = 1.3;
 
 impl Ensemble {
     /// The networks of a model directory, ready on a device; `frames` chooses among them, `None` takes all. They are
@@ -86,7 +90,8 @@ impl Ensemble {
             weights.insert(frames.to_string(), sha256);
         }
         let identity = ModelIdentity { path: model.path().to_owned(), weights };
-        Self::new(models, manifest.binning, manifest.normalisation, manifest.voxel_type, identity)
+        let ensemble = Self::new(models, manifest.binning, manifest.normalisation, manifest.voxel_type, identity)?;
+        Ok(Self { trained_at: manifest.voxel_size, ..ensemble })
     }
 
     /// Models in the order in which they are averaged; `trained_on` is the type of the volumes that they saw.
@@ -103,7 +108,7 @@ impl Ensemble {
         if models.is_empty() {
             return Err(PredictError::NoModel { path: identity.path });
         }
-        Ok(Self { models, binning, normalisation, trained_on, identity })
+        Ok(Self { models, binning, normalisation, trained_on, trained_at: None, identity })
     }
 
     /// Null models in the place of trained ones: the output is the volume's grey values, through all that a prediction
@@ -148,6 +153,18 @@ impl Ensemble {
             margin: self.margin(),
             batch: config.batch.unwrap_or(1).max(1) as usize,
         }
+    }
+
+    /// What may be wrong with predicting this volume: pixels of another size than the models know.
+    pub(crate) fn doubts(&self, info: &VolumeInfo) -> Option<String> {
+        let (trained, given) = (self.trained_at?, info.voxel_size?);
+        let other = |a: f64, b: f64| a / b > OTHER_SIZE || b / a > OTHER_SIZE;
+        (other(trained.y_nm, given.y_nm) || other(trained.x_nm, given.x_nm)).then(|| {
+            format!(
+                "{}: voxels of {given}, the model was trained on {trained}: structures look larger or smaller to it",
+                info.path.display()
+            )
+        })
     }
 
     /// How this volume's grey values are normalised.

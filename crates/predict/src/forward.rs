@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use deep3m_net::NetError;
 use deep3m_volume::{Binning, Block, Extent, Region, Variation, Voxels};
 
+use crate::PredictError;
 use crate::context::Prepared;
 use crate::ensemble::ForegroundModel;
+use crate::parts::Parts;
 use crate::plan::{PlannedBlock, Span};
 
 /// A model and the variations in which it sees every section.
@@ -51,9 +53,10 @@ impl Forward<'_> {
         block: &PlannedBlock,
         prepared: &Prepared,
         wanted: Range<u64>,
+        parts: &Parts,
         network: &mut Duration,
         go_on: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<Outcome, NetError> {
+    ) -> Result<Outcome, PredictError> {
         let core = block.core;
         let mut bytes = Vec::with_capacity(core.extent.len());
         let section = (core.extent.y * core.extent.x) as usize;
@@ -67,12 +70,24 @@ impl Forward<'_> {
                 bytes.resize(bytes.len() + group.len() * section, 0);
                 continue;
             }
+            let (sections, start) = (group.len() as u64, bytes.len());
+            if let Some(part) = parts.load(block.number, from, group.len() * section)? {
+                bytes.extend(part);
+                if !go_on(sections * self.passes()) {
+                    return Ok(Outcome::Stopped);
+                }
+                continue;
+            }
+            let started = Instant::now();
             let Some(mean) = self.mean(prepared, group, network, go_on)? else { return Ok(Outcome::Stopped) };
             if !mean.iter().all(|p| p.is_finite()) {
                 return Ok(Outcome::NotFinite);
             }
             for probability in mean.chunks_exact(prepared.rows * prepared.columns) {
                 self.quantise(block, probability, prepared, &mut bytes);
+            }
+            if to < core.end().z {
+                parts.keep(block.number, from, &bytes[start..], started.elapsed())?;
             }
         }
         Ok(Outcome::Done(Block::new(core.extent, Voxels::U8(bytes))))

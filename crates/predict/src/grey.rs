@@ -17,10 +17,13 @@ const STRIP: u64 = 1 << 25;
 /// Percentiles that become the ends of the range: dust and empty borders are left out.
 const PERCENT: (f64, f64) = (1.0, 99.0);
 
+/// Changes grey values in place.
+pub(crate) type Normalise = dyn Fn(&mut [f32]) + Send + Sync;
+
 /// How a volume's grey values are brought to what the models were trained on.
 pub(crate) struct Grey {
     /// In place, on binned grey values.
-    pub(crate) apply: Box<dyn Fn(&mut [f32]) + Send + Sync>,
+    pub(crate) apply: Box<Normalise>,
     /// What it is, to be written beside the output.
     pub(crate) description: Value,
     /// What the user should know about it.
@@ -51,7 +54,7 @@ impl Grey {
             info.voxel_type,
             trained_on
         );
-        let apply: Box<dyn Fn(&mut [f32]) + Send + Sync> = match training {
+        let apply: Box<Normalise> = match training {
             // A model of raw values knows the scale of its own bit depth.
             Normalisation::Raw => {
                 let (full, scale) = (trained_on.max() as f32, trained_on.max() as f32 / (high - low));

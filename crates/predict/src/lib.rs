@@ -41,6 +41,7 @@ mod forward;
 mod grey;
 mod identity;
 mod output;
+mod parts;
 mod pipeline;
 mod plan;
 mod run;

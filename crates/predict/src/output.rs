@@ -14,7 +14,8 @@ use deep3m_volume::{
 };
 use serde_json::json;
 
-use crate::run_log::{RUN_FILE, RunNote};
+use crate::parts::Parts;
+use crate::run_log::{RUN_FILE, RunLog, RunNote};
 use crate::{PredictError, RunIdentity};
 
 /// Most bytes held while blocks are copied into another format, unless one section is more.
@@ -121,12 +122,8 @@ impl Output {
 
     fn remove(&self, place: &Path) -> Result<(), PredictError> {
         self.check_replaceable(place)?;
-        if place.is_dir() {
-            fs::remove_dir(place)?
-        } else {
-            fs::remove_file(place)?
-        }
-        Ok(())
+        RunLog::check_unused(place)?;
+        Ok(remove(place)?)
     }
 
     /// Opens the volume for the blocks, or starts it. The note comes first: a folder with a note and no volume yet is
@@ -149,8 +146,7 @@ impl Output {
         Ok(ZarrWriter::create(&store, &spec(run, run.plan.extent, chunk, voxel_size))?)
     }
 
-    /// Notes that all blocks are done, makes the output from them where they are not the output itself, and clears the
-    /// scratch folder. False when stopped before the output was complete.
+    /// Notes that all blocks are done, and makes the output from them where they are not the output itself. False when stopped before the output was complete.
     pub(crate) fn complete(
         &self,
         run: &RunIdentity,
@@ -167,11 +163,7 @@ impl Output {
         let region = run.region.unwrap_or(Region::whole(run.plan.extent));
         let made = scratch.join(self.out.file_name().unwrap_or_default());
         // What an earlier attempt left.
-        if made.is_dir() {
-            fs::remove_dir(&made)?
-        } else {
-            fs::remove_file(&made)?
-        }
+        remove(&made)?;
         let writer = create(&made, &spec(run, region.extent, chunk, voxel_size), false)?;
         progress(0);
         if !copy(&crop(blocks, region)?, writer.as_ref(), chunk.z, stop, progress)? {
@@ -188,17 +180,22 @@ impl Output {
             note.write(&self.note_of_result())?;
         }
         std::fs::rename(&made, &self.out).map_err(|e| VolumeError::io(&self.out, "rename into place", e))?;
-        self.clear_scratch()?;
         Ok(true)
     }
 
-    /// Removes the scratch folder.
-    pub(crate) fn clear_scratch(&self) -> Result<(), PredictError> {
+    /// Removes what only a run that is not finished needs.
+    pub(crate) fn clear_up(&self) -> Result<(), PredictError> {
         if let Some(scratch) = &self.scratch {
-            fs::remove_dir(scratch)?;
+            return Ok(fs::remove_dir(scratch)?);
         }
-        Ok(())
+        RunLog::remove(&self.out)?;
+        Ok(Parts::remove(&self.out)?)
     }
+}
+
+/// Removes a file or a folder, if it is there.
+fn remove(path: &Path) -> Result<(), VolumeError> {
+    if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) }
 }
 
 /// What a probability volume is.

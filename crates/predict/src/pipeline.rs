@@ -13,6 +13,8 @@ use deep3m_volume::{Block, Region, Volume, VolumeError, VolumeWriter};
 use crate::PredictError;
 use crate::context::{Prepared, prepare};
 use crate::forward::{Forward, Outcome};
+use crate::grey::Normalise;
+use crate::parts::Parts;
 use crate::plan::PlannedBlock;
 use crate::run_log::RunLog;
 
@@ -20,10 +22,12 @@ use crate::run_log::RunLog;
 pub(crate) struct Job<'a> {
     pub(crate) volume: &'a dyn Volume,
     pub(crate) forward: &'a Forward<'a>,
-    pub(crate) normalise: &'a (dyn Fn(&mut [f32]) + Sync),
+    pub(crate) normalise: &'a Normalise,
     /// What is wanted of the volume.
     pub(crate) region: Region,
     pub(crate) writer: &'a dyn VolumeWriter,
+    /// What is kept of blocks that are not done.
+    pub(crate) parts: &'a Parts,
 }
 
 /// Where the time went; reading and writing run beside the network.
@@ -54,7 +58,7 @@ pub(crate) fn run(
     scope(|scope| {
         let (done_out, done) = channel();
         let (finished, to_write) = sync_channel(0);
-        let writer = spawn_writer(scope, job.writer, log, to_write, done_out);
+        let writer = spawn_writer(scope, job, log, to_write, done_out);
         // Rendezvous: the reader keeps the block that it has read until the network takes it.
         let (prepared_out, prepared) = sync_channel(0);
         let reader = spawn_reader(scope, job, blocks, prepared_out);
@@ -82,7 +86,7 @@ fn spawn_reader<'s>(
         let mut spent = Duration::ZERO;
         for block in blocks {
             let started = Instant::now();
-            let prepared = prepare(job.volume, job.forward.binning, &block.context, &job.normalise);
+            let prepared = prepare(job.volume, job.forward.binning, &block.context, job.normalise);
             spent += started.elapsed();
             // Nobody listens: stopped, or failed elsewhere.
             if out.send((*block, prepared)).is_err() {
@@ -95,7 +99,7 @@ fn spawn_reader<'s>(
 
 fn spawn_writer<'s>(
     scope: &'s Scope<'s, '_>,
-    writer: &'s dyn VolumeWriter,
+    job: &'s Job<'_>,
     log: &'s mut RunLog,
     blocks: Receiver<(PlannedBlock, Block)>,
     done: Sender<PlannedBlock>,
@@ -104,8 +108,9 @@ fn spawn_writer<'s>(
         let mut spent = Duration::ZERO;
         for (block, voxels) in blocks {
             let started = Instant::now();
-            writer.write(block.core.start, &voxels)?;
+            job.writer.write(block.core.start, &voxels)?;
             log.append(block.number)?;
+            job.parts.forget(block.number)?;
             spent += started.elapsed();
             // The run may be over; the block is done all the same.
             let _ = done.send(block);
@@ -131,7 +136,7 @@ fn feed(
             hear(Step::Pass { block, sections });
             !stop.load(Ordering::Relaxed)
         };
-        match job.forward.block(&block, &context, wanted.clone(), network, &mut pass)? {
+        match job.forward.block(&block, &context, wanted.clone(), job.parts, network, &mut pass)? {
             Outcome::Stopped => return Ok(false),
             Outcome::NotFinite => return Err(PredictError::NotFinite { block: block.core }),
             Outcome::Done(voxels) => {
@@ -182,8 +187,9 @@ mod tests {
         let writer = MemoryWriter::new(settings.extent, plan.chunk());
         let grey = ensemble.grey(volume).unwrap();
         let forward = ensemble.forward(config);
-        let job = Job { volume, forward: &forward, normalise: &*grey.apply, region, writer: &writer };
         let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::new(folder.path(), std::time::Duration::ZERO);
+        let job = Job { volume, forward: &forward, normalise: &*grey.apply, region, writer: &writer, parts: &parts };
         let mut log = RunLog::open(folder.path(), plan.blocks().count() as u64).unwrap();
         let blocks: Vec<_> = plan.blocks_meeting(region).collect();
         let stop = AtomicBool::new(false);
@@ -314,6 +320,50 @@ mod tests {
                 let settings = config.plan_settings(extent, Binning::square(bins), 2).unwrap();
                 let (_, seen) = run_in_memory(&ensemble, &volume, settings, &config, Region::whole(extent));
                 assert!(seen.iter().all(|&seen| seen), "{extent} in bins of {bins}");
+            }
+        }
+    }
+
+    #[test]
+    fn sections_of_a_block_that_was_stopped_are_not_made_again() {
+        let extent = Extent::new(5, 20, 30);
+        let volume = MemoryVolume::noise(extent, 5);
+        let ensemble = blurs(&[Frames::One, Frames::Three], 9, Binning::NONE);
+        let config = PredictConfig { variations: VariationCount::Two, ..PredictConfig::default() };
+        let plan = Plan::new(PlanSettings { margin: 1, tile: 30, slab: 5, ..small(extent) });
+        let region = Region::whole(extent);
+        let (whole, _) = run_in_memory(&ensemble, &volume, *plan.settings(), &config, region);
+        let (forward, grey) = (ensemble.forward(&config), ensemble.grey(&volume).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::new(folder.path(), Duration::ZERO);
+        let blocks: Vec<_> = plan.blocks().collect();
+        assert_eq!(blocks.len(), 1);
+        // Stopped in the third section, then to the end.
+        for (stop_at, network) in [(10, 10), (u64::MAX, 12)] {
+            let writer = MemoryWriter::new(extent, plan.chunk());
+            let job = Job {
+                volume: &volume,
+                forward: &forward,
+                normalise: &*grey.apply,
+                region,
+                writer: &writer,
+                parts: &parts,
+            };
+            let mut log = RunLog::open(folder.path(), 1).unwrap();
+            let (stop, mut passes, mut calls) = (AtomicBool::new(false), 0, 0);
+            let done = run(&job, &blocks, &mut log, &stop, &mut Times::default(), &mut |step| {
+                if let Step::Pass { sections, .. } = step {
+                    passes += sections;
+                    calls += u64::from(sections == 1);
+                    stop.store(passes >= stop_at, Ordering::Relaxed);
+                }
+            });
+            assert_eq!(done.unwrap(), stop_at == u64::MAX);
+            assert_eq!(calls, network, "passes through a network");
+            if stop_at == u64::MAX {
+                assert_eq!(passes, 5 * 4, "progress counts what was kept");
+                assert_eq!(writer.into_parts().0, whole);
+                assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the log and an empty folder");
             }
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::forward::wanted_voxels;
 use crate::output::{Found, Output};
+use crate::parts::Parts;
 use crate::pipeline::{Job, Step, Times, run};
 use crate::plan::{Plan, PlannedBlock};
 use crate::run_log::RunLog;
@@ -151,13 +152,15 @@ pub fn predict(
     if output.settle(&identity, config.overwrite)? == Found::Finished {
         observer(PredictEvent::Notice(format!("{}: already complete, nothing to do", out.display())));
         summary.blocks_before = summary.blocks;
-        output.clear_scratch()?;
+        output.clear_up()?;
     } else {
-        for notice in notices(&plan, &grey.notice) {
+        let notices = grey.notice.into_iter().chain(ensemble.doubts(info)).chain(padding(&plan));
+        for notice in notices {
             observer(PredictEvent::Notice(notice));
         }
         let writer = output.open_store(&identity, plan.chunk(), info.voxel_size)?;
-        let job = Job { volume, forward: &forward, normalise: &*grey.apply, region, writer: &writer };
+        let parts = Parts::new(&output.store(), Parts::WORTH_KEEPING);
+        let job = Job { volume, forward: &forward, normalise: &*grey.apply, region, writer: &writer, parts: &parts };
         let interrupted = |done| PredictError::Interrupted { path: out.to_owned(), done, blocks: blocks.len() as u64 };
         let mut log = RunLog::open(&output.store(), plan.blocks().count() as u64)?;
         let times = predict_blocks(&job, &blocks, &mut log, stop, &mut summary, observer)?;
@@ -178,7 +181,8 @@ pub fn predict(
         if !output.complete(&identity, plan.chunk(), stop, &mut copied)? {
             return Err(interrupted(summary.blocks));
         }
-        log.remove()?;
+        drop(log);
+        output.clear_up()?;
     }
     if config.seam {
         summary.seam = measure_seam(ensemble, volume, open(out)?.as_ref(), config)?;
@@ -225,21 +229,23 @@ fn predict_blocks(
     Ok(times)
 }
 
-/// What a user should know before the first block.
-fn notices(plan: &Plan, grey: &Option<String>) -> Vec<String> {
-    let mut notices: Vec<String> = grey.iter().cloned().collect();
-    let settings = plan.settings();
-    let smaller = |size: u64, bin: u32| size.div_ceil(bin.into()) < SMALL;
-    if smaller(settings.extent.y, settings.binning.y) || smaller(settings.extent.x, settings.binning.x) {
-        notices.push(format!(
-            "sections of {} × {} pixels are smaller than a training patch: padded by reflection",
-            settings.extent.y, settings.extent.x
-        ));
-    }
-    notices
+/// Says it where sections are so small that the network sees much that is mirrored.
+fn padding(plan: &Plan) -> Option<String> {
+    let (size, bin) = (plan.settings().extent, plan.settings().binning);
+    let small = size.y.div_ceil(bin.y.into()) < SMALL || size.x.div_ceil(bin.x.into()) < SMALL;
+    let context = plan.context(Region::whole(plan.core()));
+    small.then(|| {
+        format!(
+            "sections of {} × {} pixels are small: padded by reflection to {} × {} for the network",
+            size.y,
+            size.x,
+            context.y.len * u64::from(bin.y),
+            context.x.len * u64::from(bin.x)
+        )
+    })
 }
 
-/// The reference's training patch, in binned pixels.
+/// Binned pixels below which a section is padded in the reference: its training patch.
 const SMALL: u64 = 320;
 
 /// Whether two paths lead to the same file or folder.

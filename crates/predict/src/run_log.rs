@@ -65,11 +65,7 @@ impl RunLog {
         let io = |e| VolumeError::io(&path, "open", e);
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => return Err(PredictError::InUse { path: folder.to_owned() }),
-            // A file system without locks: the same output twice at a time is then the user's to avoid.
-            Ok(()) | Err(TryLockError::Error(_)) => {}
-        }
+        lock(&file, folder)?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(io)?;
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
@@ -88,6 +84,11 @@ impl RunLog {
         Ok(Self { path, file, done })
     }
 
+    /// Whether another process writes there, before what is there is removed.
+    pub(crate) fn check_unused(folder: &Path) -> Result<(), PredictError> {
+        File::open(folder.join(DONE_FILE)).map_or(Ok(()), |file| lock(&file, folder))
+    }
+
     /// The blocks that are done.
     pub(crate) const fn done(&self) -> &BTreeSet<u64> {
         &self.done
@@ -102,10 +103,18 @@ impl RunLog {
         Ok(())
     }
 
-    /// Removes the log, when the note says that all is done.
-    pub(crate) fn remove(self) -> Result<(), VolumeError> {
-        drop(self.file);
-        fs::remove_file(&self.path)
+    /// Removes the log of a folder, when the note says that all is done.
+    pub(crate) fn remove(folder: &Path) -> Result<(), VolumeError> {
+        fs::remove_file(&folder.join(DONE_FILE))
+    }
+}
+
+/// Holds the log for this process as long as the file is open.
+fn lock(file: &File, folder: &Path) -> Result<(), PredictError> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(PredictError::InUse { path: folder.to_owned() }),
+        // A file system without locks: the same output twice at a time is then the user's to avoid.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
     }
 }
 
@@ -153,7 +162,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = RunLog::open(folder.path(), 7).unwrap();
         assert!(matches!(RunLog::open(folder.path(), 7), Err(PredictError::InUse { .. })));
+        assert!(matches!(RunLog::check_unused(folder.path()), Err(PredictError::InUse { .. })));
         drop(first);
+        RunLog::check_unused(folder.path()).unwrap();
         assert!(RunLog::open(folder.path(), 7).is_ok());
     }
 }

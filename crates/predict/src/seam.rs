@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::prepare;
 use crate::forward::Outcome;
+use crate::parts::Parts;
 use crate::plan::{Plan, PlannedBlock};
 use crate::run::plan;
 use crate::{Ensemble, PredictConfig, PredictError};
@@ -81,9 +82,9 @@ pub fn measure_seam(
     let Some(window) = Region::new(start, wanted).intersect(&region) else { return Ok(None) };
     let halo = CONTEXT.max(2 * plan.settings().halo);
     let piece = PlannedBlock { number: 0, core: window, context: plan.context_with(window, halo) };
-    let context = prepare(volume, binning, &piece.context, &grey.apply)?;
+    let context = prepare(volume, binning, &piece.context, &*grey.apply)?;
     let sections = window.start.z..window.end().z;
-    let outcome = forward.block(&piece, &context, sections, &mut Duration::default(), &mut |_| true)?;
+    let outcome = forward.block(&piece, &context, sections, &Parts::none(), &mut Duration::default(), &mut |_| true)?;
     let Outcome::Done(whole) = outcome else { return Err(PredictError::NotFinite { block: window }) };
     let origin = region.start;
     let local = Index::new(window.start.z - origin.z, window.start.y - origin.y, window.start.x - origin.x);

@@ -117,21 +117,21 @@ impl ForegroundModel for BoxBlur {
 
     fn foreground(&self, input: &[f32], n: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
         assert!(height % 16 == 0 && width % 16 == 0, "{height} × {width}");
-        let (frames, r) = (self.frames.count(), self.radius as i64);
+        let (frames, r) = (self.frames.count(), self.radius);
         let mut output = Vec::new();
         for stack in input.chunks_exact(frames * height * width) {
             let columns: Vec<f64> = (0..height * width)
                 .map(|at| (0..frames).map(|z| f64::from(stack[z * height * width + at]) * 0.5 + 0.5).sum::<f64>())
                 .collect();
-            for y in 0..height as i64 {
-                for x in 0..width as i64 {
-                    // Zero beyond the borders of what it sees, as a convolution has it.
-                    let inside = |p: i64, size: usize| (p - r).max(0)..(p + r + 1).min(size as i64);
-                    let rows = inside(y, height).flat_map(|v| inside(x, width).map(move |u| (v, u)));
-                    let sum: f64 = rows.map(|(v, u)| columns[v as usize * width + u as usize]).sum();
-                    output.push((sum / (frames as i64 * (2 * r + 1).pow(2)) as f64) as f32);
-                }
-            }
+            // Zero beyond the borders of what it sees, as a convolution has it.
+            let near = |p: usize, size: usize| p.saturating_sub(r)..(p + r + 1).min(size);
+            let rows: Vec<f64> = (0..height * width)
+                .map(|at| near(at % width, width).map(|x| columns[at / width * width + x]).sum())
+                .collect();
+            output.extend((0..height * width).map(|at| {
+                let sum: f64 = near(at / width, height).map(|y| rows[y * width + at % width]).sum();
+                (sum / (frames * (2 * r + 1).pow(2)) as f64) as f32
+            }));
         }
         assert_eq!(output.len(), n * height * width);
         Ok(output)

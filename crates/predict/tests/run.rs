@@ -1,5 +1,7 @@
 //! Whole predictions on disk: formats, regions, interruptions, other runs.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -225,6 +227,26 @@ fn a_block_that_was_not_noted_is_made_again_and_no_other() {
     assert_eq!(whole(&out), whole(&reference));
     // Two models in two variations, for every section of every tile but the first block's three.
     assert_eq!(world.calls.load(Ordering::Relaxed) - before, (7 * 6 - 3) * 4);
+}
+
+#[test]
+fn what_cannot_be_written_is_named_and_the_rest_stays() {
+    let world = World::new();
+    let out = world.path("p.zarr");
+    world.predict_until(&out, &small(), 30).unwrap_err();
+    let before = files(&out);
+    // The folder of the second slab's chunks cannot be made.
+    std::fs::write(out.join("0/c/1"), "in the way").unwrap();
+    let error = world.predict(&out, &small()).unwrap_err();
+    assert!(matches!(error, PredictError::Volume(_)) && error.to_string().contains("0/c/1"), "{error}");
+    std::fs::remove_file(out.join("0/c/1")).unwrap();
+    let after = files(&out);
+    assert!(before.iter().all(|(path, bytes)| path.ends_with("deep3m-done.log") || after[path] == *bytes));
+    assert_eq!(world.predict(&out, &small()).unwrap().blocks_before, 6);
+    let reference = world.path("reference.zarr");
+    world.predict(&reference, &small()).unwrap();
+    assert_eq!(whole(&out), whole(&reference));
+    assert!(files(&out).keys().eq(files(&reference).keys()), "nothing but the prediction and its note stays");
 }
 
 #[test]
