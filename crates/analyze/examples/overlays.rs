@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         Sources { images: images.as_ref(), prediction: Some(prediction), truth: Some(truth.as_ref()), threshold: 0.5 };
     let extent = images.info().extent;
     let view = read_section(&sources, Region::section(extent, 0), 1024)?;
-    let styles = [Style::Raw, Style::Tint, Style::Outline, Style::Truth, Style::Outlines, Style::Agreement];
+    let styles =
+        [Style::Raw, Style::Tint, Style::Outline, Style::Truth, Style::Outlines, Style::Agreement, Style::Probability];
     let pictures: Vec<Picture> = styles.iter().map(|&style| view.draw(style)).collect();
     for (style, picture) in styles.iter().zip(&pictures) {
         picture.save(&Path::new(directory).join(format!("{style:?}.png")))?;

@@ -254,8 +254,8 @@ impl Joiner {
             }
             self.above.push(Run { node: names[root], ..run });
         }
-        for node in 0..self.parent.len() {
-            if self.parent[node] == node && names[node] == usize::MAX {
+        for (node, (&parent, &name)) in self.parent.iter().zip(&names).enumerate() {
+            if parent == node && name == usize::MAX {
                 self.done.push(self.sums[node]);
             }
         }

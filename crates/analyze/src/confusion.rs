@@ -108,7 +108,9 @@ mod tests {
         fn parts_sum_to_the_whole(voxels in prop::collection::vec(any::<(bool, bool)>(), 0..200), cut in 0_usize..200) {
             let count = |v: &[(bool, bool)]| {
                 let mut c = Confusion::default();
-                v.iter().for_each(|&(p, t)| c.add(p, t));
+                for &(p, t) in v {
+                    c.add(p, t);
+                }
                 c
             };
             let cut = cut.min(voxels.len());

@@ -307,6 +307,8 @@ impl Scale {
     /// The lowest value whose probability is at least `threshold`.
     fn level(self, threshold: f64) -> u32 {
         let guess = (threshold * f64::from(self.one)).floor() as u32;
-        (guess.saturating_sub(1)..).find(|&v| f64::from(v) / f64::from(self.one) >= threshold).unwrap_or(self.one)
+        (guess.saturating_sub(1)..=self.one)
+            .find(|&v| f64::from(v) / f64::from(self.one) >= threshold)
+            .unwrap_or(self.one)
     }
 }

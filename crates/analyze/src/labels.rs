@@ -90,7 +90,7 @@ pub(crate) fn count_values(
             .par_iter()
             .map(|&tile| {
                 let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
-                for value in volume.read(tile)?.voxels().iter() {
+                for value in volume.read(tile)?.voxels() {
                     *counts.entry(value).or_default() += 1;
                 }
                 Ok(counts)

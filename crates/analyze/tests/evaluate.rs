@@ -87,7 +87,9 @@ proptest! {
         let (prediction, truth) = (Memory::new("p", extent, Voxels::U8(p.clone())), Memory::new("t", extent, Voxels::U8(t)));
         let count = |threshold: f64| {
             let mut c = Confusion::default();
-            values.iter().for_each(|v| c.add(f64::from(v.0) / 255.0 >= threshold, v.1));
+            for v in &values {
+                c.add(f64::from(v.0) / 255.0 >= threshold, v.1);
+            }
             c
         };
         let config = EvaluateConfig { threshold, ..EvaluateConfig::default() };

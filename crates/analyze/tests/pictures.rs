@@ -20,11 +20,13 @@ fn found_false_and_missed_have_their_colours() {
     let sources = Sources { images: &images, prediction: Some(&prediction), truth: Some(&truth), threshold: 0.5 };
     let view = read_section(&sources, Region::whole(EXTENT), 100).unwrap();
     let picture = view.draw(Style::Agreement);
-    let tinted = |c: [u8; 3]| c.map(|c| (60.0 + 0.4 * f32::from(c)).round() as u8);
-    let (found, wrong, missed) = (tinted(palette::FOUND), tinted(palette::FALSE), tinted(palette::MISSED));
+    let mixed = |c: [u8; 3], raw: f32| c.map(|c| (raw * 100.0 + (1.0 - raw) * f32::from(c)).round() as u8);
+    let found = mixed(palette::FOUND, 0.6);
+    let (wrong, missed) = (mixed(palette::FALSE, 0.4), mixed(palette::MISSED, 0.4));
     let grey = [100; 3];
     assert_eq!(picture.pixels(), [grey, found, missed, wrong, grey, grey, found, grey]);
     assert!(view.draw(Style::Raw).pixels().iter().all(|&p| p == grey));
+    assert_eq!(view.draw(Style::Probability).pixels()[5..7], [[127; 3], [128; 3]]);
     // Objects this small are all rim.
     let outline = view.draw(Style::Truth);
     assert_eq!(outline.pixels().iter().filter(|&&p| p == palette::TRUTH).count(), 3);

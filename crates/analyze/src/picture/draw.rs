@@ -15,7 +15,9 @@ pub enum Style {
     Outline,
     /// The truth's outline.
     Truth,
-    /// Where prediction and truth agree: found, false and missed voxels in three colours, with the truth's outline.
+    /// The probability alone, black 0 to white 1.
+    Probability,
+    /// Where prediction and truth agree: found, false and missed voxels in three colours.
     Agreement,
     /// Both outlines, the truth's under the prediction's.
     Outlines,
@@ -35,17 +37,25 @@ pub mod palette {
     pub const TRUTH: Rgb = [240, 228, 66];
 }
 
-/// The image's share of a tinted pixel.
+/// The image's share of a pixel of the segmentation.
 const RAW_SHARE: f32 = 0.6;
+/// The image's share of a false or missed pixel: errors shall be seen.
+const RAW_SHARE_OF_ERRORS: f32 = 0.4;
 
 pub(super) fn draw(view: &SectionView, style: Style) -> Picture {
     let mut pixels: Vec<Rgb> = view.grey.iter().map(|&g| [g; 3]).collect();
     let prediction = view.prediction.as_deref();
     let truth = view.truth.as_deref();
-    let thick = (view.width.max(view.height) / 700).clamp(1, 4);
+    let thick = (view.width.max(view.height) / 450).clamp(1, 4);
     match style {
         Style::Raw => {}
-        Style::Tint => fill(&mut pixels, prediction, palette::FOUND),
+        Style::Probability => {
+            let shares = view.probability.as_deref().unwrap_or_default();
+            for (pixel, p) in pixels.iter_mut().zip(shares) {
+                *pixel = [(255.0 * p).round() as u8; 3];
+            }
+        }
+        Style::Tint => fill(&mut pixels, prediction, palette::FOUND, RAW_SHARE),
         Style::Outline => outline(&mut pixels, view.width, prediction, palette::FOUND, thick),
         Style::Truth => outline(&mut pixels, view.width, truth, palette::TRUTH, thick),
         Style::Outlines => {
@@ -57,21 +67,21 @@ pub(super) fn draw(view: &SectionView, style: Style) -> Picture {
                 let of_kind = |found: bool, there: bool| -> Vec<bool> {
                     p.iter().zip(t).map(|(&p, &t)| p == found && t == there).collect()
                 };
-                fill(&mut pixels, Some(&of_kind(true, true)), palette::FOUND);
-                fill(&mut pixels, Some(&of_kind(true, false)), palette::FALSE);
-                fill(&mut pixels, Some(&of_kind(false, true)), palette::MISSED);
+                fill(&mut pixels, Some(&of_kind(true, true)), palette::FOUND, RAW_SHARE);
+                fill(&mut pixels, Some(&of_kind(true, false)), palette::FALSE, RAW_SHARE_OF_ERRORS);
+                fill(&mut pixels, Some(&of_kind(false, true)), palette::MISSED, RAW_SHARE_OF_ERRORS);
             } else {
-                fill(&mut pixels, prediction, palette::FOUND);
+                fill(&mut pixels, prediction, palette::FOUND, RAW_SHARE);
             }
         }
     }
     Picture::from_pixels(view.width, view.height, pixels)
 }
 
-fn fill(pixels: &mut [Rgb], mask: Option<&[bool]>, colour: Rgb) {
+fn fill(pixels: &mut [Rgb], mask: Option<&[bool]>, colour: Rgb, raw_share: f32) {
     for (pixel, _) in pixels.iter_mut().zip(mask.unwrap_or_default()).filter(|(_, inside)| **inside) {
         for (p, c) in pixel.iter_mut().zip(colour) {
-            *p = (RAW_SHARE * f32::from(*p) + (1.0 - RAW_SHARE) * f32::from(c)).round() as u8;
+            *p = (raw_share * f32::from(*p) + (1.0 - raw_share) * f32::from(c)).round() as u8;
         }
     }
 }

@@ -26,6 +26,7 @@ pub struct SectionView {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) grey: Vec<u8>,
+    pub(super) probability: Option<Vec<f32>>,
     pub(super) prediction: Option<Vec<bool>>,
     pub(super) truth: Option<Vec<bool>>,
 }
@@ -78,6 +79,13 @@ pub fn read_section(sources: &Sources<'_>, region: Region, max_side: usize) -> R
     let shrink = |volume: &dyn Volume, f: &dyn Fn(u32) -> f32| shrunk(volume, region, factor, f);
     let grey = shrink(sources.images, &|v| v as f32)?;
     let at_least_half = |v: Vec<f32>| v.into_iter().map(|share| share >= 0.5).collect();
+    let probability = match sources.prediction {
+        Some(volume) => {
+            let one = volume.info().voxel_type.max() as f32;
+            Some(shrink(volume, &|v| v as f32 / one)?)
+        }
+        None => None,
+    };
     let prediction = match sources.prediction {
         Some(volume) => {
             let one = f64::from(volume.info().voxel_type.max());
@@ -95,6 +103,7 @@ pub fn read_section(sources: &Sources<'_>, region: Region, max_side: usize) -> R
         width: region.extent.x.div_ceil(factor) as usize,
         height: region.extent.y.div_ceil(factor) as usize,
         grey: to_8_bits(&grey, info.voxel_type),
+        probability,
         prediction,
         truth,
     })

@@ -3,14 +3,14 @@
 use deep3m_volume::{Block, Extent, Format, Place, Region, Volume, VolumeError, VolumeInfo, Voxels};
 
 /// A volume in memory.
-pub struct Memory {
+pub(crate) struct Memory {
     info: VolumeInfo,
     block: Block,
 }
 
 impl Memory {
     /// A volume of these voxels, under a name for messages.
-    pub fn new(name: &str, extent: Extent, voxels: Voxels) -> Self {
+    pub(crate) fn new(name: &str, extent: Extent, voxels: Voxels) -> Self {
         let block = Block::new(extent, voxels);
         let info = VolumeInfo {
             path: name.into(),
