@@ -4,7 +4,7 @@ mod commands;
 mod console;
 mod interrupt;
 mod parse;
-//TMP mod report;
+mod report;
 
 use std::process::ExitCode;
 
@@ -28,22 +28,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    //TMP Demo(commands::demo::Args),
+    Demo(commands::demo::Args),
     Phantom(commands::phantom::Args),
     Train(Box<commands::train::Args>),
     Predict(commands::predict::Args),
-    //TMP Evaluate(commands::evaluate::Args),
+    Evaluate(commands::evaluate::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     interrupt::install();
     let outcome = match cli.command {
-        //TMP Command::Demo(args) => commands::demo::run(&args),
+        Command::Demo(args) => commands::demo::run(&args),
         Command::Phantom(args) => commands::phantom::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
-        //TMP Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Evaluate(args) => commands::evaluate::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

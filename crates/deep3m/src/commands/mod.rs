@@ -1,7 +1,7 @@
 //! One file per subcommand: what it takes, and what it does with the crates below.
 
-//TMP pub(crate) mod demo;
-//TMP pub(crate) mod evaluate;
+pub(crate) mod demo;
+pub(crate) mod evaluate;
 pub(crate) mod phantom;
 pub(crate) mod predict;
 pub(crate) mod train;
