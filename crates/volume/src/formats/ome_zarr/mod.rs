@@ -6,6 +6,7 @@
 
 mod metadata;
 mod read;
+mod store;
 mod write;
 
 pub(crate) use read::open;

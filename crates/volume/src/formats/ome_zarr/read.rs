@@ -1,21 +1,24 @@
 //! Reads chunks through `zarrs`.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use zarrs::array::{
-    Array, ArrayError, ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset, CodecOptions, ElementOwned,
+    Array, ArrayError, ArrayMetadata, ArrayMetadataV3, ArrayShardedReadableExt, ArrayShardedReadableExtCache,
+    ArraySubset, CodecOptions, ElementOwned,
 };
-use zarrs::filesystem::FilesystemStore;
+use zarrs::storage::StorageError;
 
 use super::metadata::{self, Meta};
+use super::store::Store;
 use crate::formats::pieces::{Cached, Pieces};
 use crate::{Block, Format, OpenOptions, Place, Region, Volume, VolumeError, VolumeInfo, VoxelType, Voxels};
 
 /// Shard indexes kept in memory; a shard's index is small, but a volume has many shards.
 const SHARD_INDEXES: usize = 256;
 
-pub(super) type ZarrArray = Array<FilesystemStore>;
+pub(super) type ZarrArray = Array<Store>;
 
 struct OmeZarr {
     info: VolumeInfo,
@@ -47,8 +50,10 @@ pub(super) fn open_array(meta: &Meta) -> Result<ZarrArray, VolumeError> {
         expected: "a Zarr v3 array with known codecs (blosc, crc32c, gzip, sharding, transpose, zstd)".into(),
         hint: "Convert it, for example with zarr-python.".into(),
     };
-    let store = FilesystemStore::new(&meta.array).map_err(|e| wrong(e.to_string()))?;
-    Array::open(Arc::new(store), "/").map_err(|e| wrong(e.to_string()))
+    // From the text that was checked, not from the file again.
+    let metadata: ArrayMetadataV3 = serde_json::from_value(meta.json.clone()).map_err(|e| wrong(e.to_string()))?;
+    let store = Arc::new(Store(meta.array.clone()));
+    Array::new_with_metadata(store, "/", ArrayMetadata::V3(metadata)).map_err(|e| wrong(e.to_string()))
 }
 
 impl OmeZarr {
@@ -82,7 +87,12 @@ impl Pieces for OmeZarr {
             let g = self.info.grain;
             Place::part(&self.meta.array, format!("chunk {}/{}/{}", start.z / g.z, start.y / g.y, start.x / g.x))
         };
-        let voxels = voxels.map_err(|e| VolumeError::malformed(chunk(), e.to_string(), "a whole chunk"))?;
+        let voxels = voxels.map_err(|e| match e {
+            ArrayError::StorageError(StorageError::IOError(e)) if e.kind() != ErrorKind::UnexpectedEof => {
+                VolumeError::Io { place: chunk(), action: "read", source: e.kind().into() }
+            }
+            other => VolumeError::malformed(chunk(), other.to_string(), "a whole chunk"),
+        })?;
         if voxels.len() as u64 != region.extent.checked_voxels().unwrap_or(0) {
             return Err(VolumeError::malformed(chunk(), format!("{} voxels", voxels.len()), region.extent.to_string()));
         }
