@@ -57,6 +57,18 @@ pub enum Optimiser {
         /// Decay rate of the mean squared gradient.
         beta2: f64,
     },
+    /// Muon (Jordan et al. 2024) for the convolutions between the first layer and the heads: momentum whose every matrix
+    /// is made orthogonal before it is applied, so that rare directions learn as fast as common ones. AdamW for all else.
+    Muon {
+        /// AdamW's decay rate of the mean squared gradient.
+        beta2: f64,
+        /// Muon's highest learning rate; it follows the same course.
+        learning_rate: f64,
+        /// Muon's momentum (Nesterov's).
+        momentum: f64,
+        /// Muon's decoupled weight decay.
+        weight_decay: f64,
+    },
 }
 
 /// What the network is trained to make small.

@@ -125,7 +125,7 @@ pub enum TrainError {
         found: String,
     },
     /// The loss is no number any more.
-    #[error("{frames}: the loss became {loss}, or a weight no longer a finite number, in iteration {iteration}; training stopped. The last good checkpoint (iteration {checkpoint}) stays in {path}. Try a lower --learning-rate", path = path.display())]
+    #[error("{frames}: the loss became {loss}, or a weight no longer a finite number, in iteration {iteration}; training stopped. {}. Try a lower --learning-rate", last_good(*checkpoint, path))]
     Diverged {
         /// Which model.
         frames: Frames,
@@ -174,6 +174,14 @@ pub enum TrainError {
         /// What the plotting library said.
         reason: String,
     },
+}
+
+/// What is left after a training that diverged.
+fn last_good(checkpoint: u64, path: &std::path::Path) -> String {
+    match checkpoint {
+        0 => "There was no checkpoint yet".to_owned(),
+        n => format!("The last good checkpoint (iteration {n}) stays in {}", path.display()),
+    }
 }
 
 impl TrainError {

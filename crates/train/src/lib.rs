@@ -19,7 +19,7 @@ pub mod loader;
 pub mod loss;
 pub mod metrics;
 pub mod patch;
-mod plot;
+pub mod plot;
 mod prepare;
 pub mod random;
 pub mod sampler;

@@ -144,7 +144,10 @@ impl<'a> Session<'a> {
             if self.snapshot_is_due() {
                 self.save(observer)?;
             }
-            self.iterate(observer)?;
+            if !self.iterate(observer)? {
+                self.save(observer)?;
+                return Ok(None);
+            }
         }
     }
 
@@ -152,9 +155,11 @@ impl<'a> Session<'a> {
         self.around.stop.load(Ordering::Relaxed)
     }
 
-    /// One weight update.
-    fn iterate(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<(), TrainError> {
+    /// One weight update; `false`, and nothing changed, where stopped before it was made.
+    fn iterate(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<bool, TrainError> {
         let config = self.around.config;
+        // With many batches per update an iteration can take minutes: a stop takes back its batch statistics.
+        let before = (config.iter_size > 1).then(|| self.net.clone());
         self.clock.begin_iteration();
         let progress = self.clock.progress(self.state.iteration);
         let mut sum = Gradients::new();
@@ -169,6 +174,10 @@ impl<'a> Session<'a> {
             recent.correct += value.correct;
             recent.known += value.known;
             solver::accumulate(&mut sum, gradients);
+            if let Some(net) = before.as_ref().filter(|_| self.stopped()) {
+                self.net = net.clone();
+                return Ok(false);
+            }
         }
         let rate = schedule::learning_rate(config, progress);
         let number = self.state.iteration + 1;
@@ -188,7 +197,8 @@ impl<'a> Session<'a> {
             self.recent.pop_front();
         }
         self.clock.end_iteration();
-        self.tell(rate, observer)
+        self.tell(rate, observer)?;
+        Ok(true)
     }
 
     /// Says and logs how the last iterations went.

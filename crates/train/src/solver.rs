@@ -37,6 +37,10 @@ pub struct Solver {
     updates: u64,
     /// For each trained tensor: Caffe's history v, or Adam's first and second moment.
     state: Vec<Vec<Tensor<1>>>,
+    /// For each trained tensor that Muon may change, its rows as a matrix.
+    rows: Vec<Option<usize>>,
+    /// The highest learning rate, of which the current one is a share.
+    highest: f64,
 }
 
 impl Solver {
@@ -45,9 +49,13 @@ impl Solver {
         let device = device.clone().without_autodiff();
         let per_tensor = match config.optimiser {
             Optimiser::Sgd => 1,
-            Optimiser::AdamW { .. } => 2,
+            Optimiser::AdamW { .. } | Optimiser::Muon { .. } => 2,
         };
-        let zeros = |spec: &ParamSpec| (0..per_tensor).map(|_| Tensor::zeros([spec.len()], &device)).collect();
+        let per_tensor = |spec: &ParamSpec| match config.optimiser {
+            Optimiser::Muon { .. } if is_trunk(spec) => 1,
+            _ => per_tensor,
+        };
+        let zeros = |spec: &ParamSpec| (0..per_tensor(spec)).map(|_| Tensor::zeros([spec.len()], &device)).collect();
         Self {
             optimiser: config.optimiser,
             momentum: config.momentum,
@@ -56,6 +64,8 @@ impl Solver {
             iter_size: f64::from(config.iter_size),
             updates: 0,
             state: specs.iter().map(zeros).collect(),
+            rows: specs.iter().map(|spec| is_trunk(spec).then(|| spec.shape[0])).collect(),
+            highest: config.learning_rate,
         }
     }
 
@@ -83,22 +93,30 @@ impl Solver {
                 })
             })
             .collect();
-        let mut magnitude: Option<Tensor<1>> = None;
+        let mut total: Option<Tensor<1>> = None;
         net.map_parameters(|place, name, weights| {
             let gradient = gradients[place].take();
             let new = match self.optimiser {
                 Optimiser::Sgd => self.sgd(place, name, weights, gradient, learning_rate),
                 Optimiser::AdamW { beta2 } => self.adam_w(place, name, weights, gradient, learning_rate, beta2),
+                Optimiser::Muon { beta2, learning_rate: muon, momentum, weight_decay } => match self.rows[place] {
+                    Some(rows) => {
+                        let rate = muon * learning_rate / self.highest;
+                        self.muon(place, rows, weights, gradient, [rate, momentum, weight_decay])
+                    }
+                    None => self.adam_w(place, name, weights, gradient, learning_rate, beta2),
+                },
             };
             after(place, &new);
-            let size = new.clone().abs().max();
-            magnitude = Some(match magnitude.take() {
-                Some(sum) => sum + size,
-                None => size,
+            // A sum is finite only if every term is.
+            let sum = new.clone().sum();
+            total = Some(match total.take() {
+                Some(before) => before + sum,
+                None => sum,
             });
             new
         });
-        magnitude.is_none_or(|sum| to_host(&sum).iter().all(|v| v.is_finite()))
+        total.is_none_or(|sum| to_host(&sum).iter().all(|v| v.is_finite()))
     }
 
     /// Caffe's: v ← momentum · v + lr · lr_mult · (g + weight_decay · decay_mult · w); w ← w − v.
@@ -146,6 +164,27 @@ impl Solver {
         kept - (first.clone() / size).mul_scalar(rate / unbias1)
     }
 
+    /// Jordan et al. 2024: m ← m + (1 − μ)(g − m); the step is the orthogonal matrix nearest to g + μ(m − g), times
+    /// √(rows / columns) where there are more rows.
+    fn muon(
+        &mut self,
+        place: usize,
+        rows: usize,
+        w: Tensor<1>,
+        gradient: Option<Tensor<1>>,
+        [rate, momentum, weight_decay]: [f64; 3],
+    ) -> Tensor<1> {
+        let Some(gradient) = gradient else { return w };
+        let len = w.dims()[0];
+        let mean = &mut self.state[place][0];
+        *mean = mean.clone().mul_scalar(momentum) + gradient.clone().mul_scalar(1.0 - momentum);
+        let ahead = gradient.mul_scalar(1.0 - momentum) + mean.clone().mul_scalar(momentum);
+        let columns = len / rows;
+        let step = orthogonal(ahead.reshape([rows, columns])).reshape([len]);
+        let size = (rows as f64 / columns as f64).max(1.0).sqrt();
+        w.mul_scalar(1.0 - rate * weight_decay) - step.mul_scalar(rate * size)
+    }
+
     /// The state on the host: for each trained tensor its moments.
     pub fn collect(&self) -> Vec<Vec<Vec<f32>>> {
         self.state.iter().map(|tensors| tensors.iter().map(to_host).collect()).collect()
@@ -166,6 +205,32 @@ impl Solver {
     }
 }
 
+/// Whether a tensor is the weights of a convolution between the first layer and the heads.
+fn is_trunk(spec: &ParamSpec) -> bool {
+    let layer = spec.name.layer.as_str();
+    spec.name.kind == ParamKind::ConvWeight && layer != "conv1_1" && !layer.starts_with("conv_deconv")
+}
+
+/// Nearly the orthogonal matrix nearest to one: five Newton–Schulz steps bring all singular values close to 1, with
+/// Jordan's coefficients, which trade exactness for speed (0.7 to 1.2).
+fn orthogonal(matrix: Tensor<2>) -> Tensor<2> {
+    const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
+    let [rows, columns] = matrix.dims();
+    let tall = rows > columns;
+    let length = (matrix.clone() * matrix.clone()).sum().sqrt().add_scalar(1e-7);
+    let mut x = matrix / length.reshape([1, 1]);
+    if tall {
+        x = x.transpose();
+    }
+    for _ in 0..5 {
+        let square = x.clone().matmul(x.clone().transpose());
+        let inner =
+            square.clone().mul_scalar(COEFFICIENTS.1) + square.clone().matmul(square).mul_scalar(COEFFICIENTS.2);
+        x = x.clone().mul_scalar(COEFFICIENTS.0) + inner.matmul(x);
+    }
+    if tall { x.transpose() } else { x }
+}
+
 /// The factor that makes gradients no longer than `longest` (norm over all tensors), at most 1; `None` without any.
 fn shortening(gradients: &Gradients, longest: f64) -> Option<Tensor<1>> {
     let squares = gradients.iter().flatten().map(|g| (g.clone() * g.clone()).sum());
@@ -182,4 +247,74 @@ pub(crate) fn to_host(tensor: &Tensor<1>) -> Vec<f32> {
 pub(crate) fn to_device(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let len = values.len();
     Tensor::from_data(TensorData::new(values, [len]), &device.clone().without_autodiff())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TrainConfig;
+    use deep3m_net::{DeviceChoice, Frames, NetConfig};
+
+    #[test]
+    fn orthogonal_matrices_have_singular_values_near_one() {
+        let device = DeviceChoice::Cpu.open().unwrap();
+        for (rows, columns) in [(4, 9), (9, 4), (5, 5)] {
+            let values: Vec<f32> = (0..rows * columns).map(|i| ((i * i * 7 + 3 * i) % 11) as f32 - 5.0).collect();
+            let matrix = Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), &device);
+            let q = orthogonal(matrix);
+            let square = if rows < columns { q.clone().matmul(q.transpose()) } else { q.clone().transpose().matmul(q) };
+            // The trace is the sum of the squared singular values.
+            let n = rows.min(columns);
+            let host: Vec<f32> = square.into_data().iter::<f32>().collect();
+            let mean = (0..n).map(|i| host[i * n + i]).sum::<f32>() / n as f32;
+            assert!((0.5..1.4).contains(&mean), "{rows} × {columns}: {mean}");
+        }
+    }
+
+    /// Every optimiser moves against the gradient, keeps its state, and long gradients are shortened.
+    #[test]
+    fn updates_go_down_and_their_state_is_kept() {
+        let device = DeviceChoice::Cpu.open().unwrap();
+        let muon = Optimiser::Muon { beta2: 0.99, learning_rate: 0.02, momentum: 0.95, weight_decay: 0.0 };
+        for optimiser in [Optimiser::Sgd, Optimiser::AdamW { beta2: 0.99 }, muon] {
+            let config = TrainConfig { optimiser, weight_decay: 0.0, clip: Some(1.0), ..TrainConfig::cdeep3m() };
+            let mut net = NetConfig::with_width(Frames::One, 0.01).unwrap().init(&device, 1);
+            let specs = net.trained();
+            let mut solver = Solver::new(&config, &specs, &device);
+            let gradients = |of: f32| -> Gradients {
+                specs
+                    .iter()
+                    .map(|s| Some(to_device((0..s.len()).map(|i| of + (i % 3) as f32).collect(), &device)))
+                    .collect()
+            };
+            let before = net.collect();
+            assert!(solver.update(&mut net, gradients(1.0), 0.01, |_, _| {}));
+            let mut twin = (net.clone(), Solver::new(&config, &specs, &device));
+            assert!(twin.1.restore(1, solver.collect(), &device));
+            let mut down = 0.0;
+            for (a, b) in net.collect().iter().zip(&before) {
+                down += a
+                    .values
+                    .iter()
+                    .zip(&b.values)
+                    .enumerate()
+                    .map(|(i, (a, b))| (a - b) * (1.0 + (i % 3) as f32))
+                    .sum::<f32>();
+            }
+            assert!(down < 0.0, "{optimiser:?}");
+            assert!(solver.update(&mut net, gradients(0.5), 0.01, |_, _| {}));
+            assert!(twin.1.update(&mut twin.0, gradients(0.5), 0.01, |_, _| {}));
+            assert_eq!(net.collect(), twin.0.collect(), "{optimiser:?}");
+            assert!(!solver.update(&mut net, gradients(f32::NAN), 0.01, |_, _| {}), "{optimiser:?}");
+            assert!(!twin.1.restore(1, vec![vec![vec![1.0]]], &device));
+        }
+    }
+
+    #[test]
+    fn long_gradients_are_shortened_to_the_limit() {
+        let device = DeviceChoice::Cpu.open().unwrap();
+        let gradients = vec![Some(to_device(vec![3.0, 0.0], &device)), None, Some(to_device(vec![4.0], &device))];
+        assert!((to_host(&shortening(&gradients, 1.0).unwrap())[0] - 0.2).abs() < 1e-5);
+        assert_eq!(to_host(&shortening(&gradients, 10.0).unwrap())[0], 1.0);
+    }
 }
