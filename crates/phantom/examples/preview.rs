@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use deep3m_phantom::{Class, Phantom, PhantomConfig};
-use deep3m_volume::{Block, Extent, Index, Region, Voxels};
+use deep3m_volume::{Block, Extent, Region, Voxels};
 
 fn save(path: &Path, block: &Block) -> Result<(), Box<dyn Error>> {
     let Voxels::U8(voxels) = block.voxels() else { return Err("8 bits expected".into()) };
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(directory)?;
     let phantom = Phantom::new(PhantomConfig { seed, shape: Extent::new(64, side, side), ..PhantomConfig::default() })?;
     let begin = Instant::now();
-    let block = phantom.render(Region::new(Index::default(), Extent::new(32, side, side)))?;
+    let block = phantom.render(Region::whole(phantom.config().shape))?;
     let seconds = begin.elapsed().as_secs_f64();
     println!("{:.1} Mvoxel/s", block.images.extent().len() as f64 / seconds / 1e6);
     for class in Class::ALL {
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for class in Class::ALL {
         println!("{:13} {}", class.volume_name(), objects.iter().filter(|o| o.class == class).count());
     }
-    for z in [0, 1, 16] {
+    for z in [0, 1, 32] {
         let section = Region::section(block.images.extent(), z);
         save(&Path::new(directory).join(format!("{z:02}.png")), &block.images.crop(section))?;
         for class in Class::ALL {

@@ -73,16 +73,29 @@ impl Noise {
         let (z, y) = (z_nm * self.per_nm, y_nm * self.per_nm);
         let ((iz, tz), (iy, ty)) = (split(z), split(y));
         let (tz, ty) = (ease(tz), ease(ty));
-        let mut lattice = i64::MIN;
-        let (mut left, mut right) = (0.0, 0.0);
-        for (i, v) in out.iter_mut().enumerate() {
-            let (ix, tx) = split(columns.x(i) * self.per_nm);
-            if ix != lattice {
-                left = if ix == lattice.wrapping_add(1) { right } else { self.column(iz, iy, ix, tz, ty) };
-                right = self.column(iz, iy, ix + 1, tz, ty);
-                lattice = ix;
+        let lattice = |i: usize| split(columns.x(i) * self.per_nm).0;
+        let mut begin = 0;
+        let mut right = None;
+        while begin < out.len() {
+            // All pixels between two planes of the lattice at once: the end is guessed, then put right.
+            let ix = lattice(begin);
+            let left = right.unwrap_or_else(|| self.column(iz, iy, ix, tz, ty));
+            let new_right = self.column(iz, iy, ix + 1, tz, ty);
+            let guess = ((ix + 1) as f64 / self.per_nm - columns.offset) / columns.pitch - columns.first as f64;
+            let mut end = (guess as usize).clamp(begin + 1, out.len());
+            while end < out.len() && lattice(end) == ix {
+                end += 1;
             }
-            *v += amplitude * mixed(left, right, ease(tx));
+            while end > begin + 1 && lattice(end - 1) > ix {
+                end -= 1;
+            }
+            let base = ix as f64;
+            for (i, v) in (begin..end).zip(&mut out[begin..end]) {
+                *v += amplitude * mixed(left, new_right, ease(columns.x(i) * self.per_nm - base));
+            }
+            // Where pixels are wider than the lattice, planes are skipped.
+            right = (end < out.len() && lattice(end) == ix + 1).then_some(new_right);
+            begin = end;
         }
     }
 }
@@ -94,8 +107,8 @@ mod tests {
     #[test]
     fn a_row_has_the_values_of_its_places_wherever_it_starts() {
         let noise = Noise::new(3, 1, 37.0);
-        for first in [-70, -3, 0, 5] {
-            let columns = Columns { first, pitch: 8.0, offset: 2.5 };
+        for (first, pitch) in [(-70, 8.0), (-3, 3.7), (0, 8.0), (5, 37.0), (-9, 90.0)] {
+            let columns = Columns { first, pitch, offset: 2.5 };
             let mut row = vec![0.0; 60];
             noise.add_row(-12.0, 99.0, columns, 2.0, &mut row);
             for (i, v) in row.iter().enumerate() {

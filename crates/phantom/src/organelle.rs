@@ -12,6 +12,8 @@ use crate::vector::{Bounds, Vec3};
 #[derive(Clone, Debug)]
 pub(crate) struct Nucleus {
     pub(crate) key: ObjectKey,
+    /// Its number in the scene; see [`crate::scene::Scene::key`].
+    pub(crate) code: u32,
     pub(crate) body: Ellipsoid,
     /// Cytoplasm between nucleus and plasma membrane.
     pub(crate) gap: f64,
@@ -31,6 +33,8 @@ pub(crate) struct Myelin {
 #[derive(Clone, Debug)]
 pub(crate) struct Mitochondrion {
     pub(crate) key: ObjectKey,
+    /// Its number in the scene; see [`crate::scene::Scene::key`].
+    pub(crate) code: u32,
     pub(crate) spine: Spine,
     /// Cytoplasm between it and the plasma membrane, at least.
     pub(crate) gap: f64,
@@ -76,6 +80,8 @@ pub(crate) struct Cluster {
 #[derive(Clone, Debug)]
 pub(crate) struct Vesicle {
     pub(crate) key: ObjectKey,
+    /// Its number in the scene; see [`crate::scene::Scene::key`].
+    pub(crate) code: u32,
     pub(crate) centre: Vec3,
     pub(crate) radius: f64,
 }
@@ -115,6 +121,7 @@ pub(crate) fn nuclei(config: &PhantomConfig, bounds: Bounds) -> Vec<Nucleus> {
         let gap = draw.between(160.0, 260.0);
         occupied.then_some(Nucleus {
             key: ObjectKey::new(Class::Nucleus, c, 0),
+            code: 0,
             body: Ellipsoid { centre, radii },
             gap,
         })
@@ -178,6 +185,7 @@ fn mitochondrion(config: &PhantomConfig, course: &Course, stream: u64, c: Cell) 
     let tilt = if draw.chance(0.75) { along } else { along.cross(draw.direction()).unit() };
     Some(Mitochondrion {
         key: ObjectKey::new(Class::Mitochondrion, c, 0),
+        code: 0,
         spine,
         gap: draw.between(45.0, 120.0),
         matrix: draw.between(58.0, 88.0) as f32,
@@ -321,7 +329,7 @@ impl Cluster {
             let radius = draw.between(17.5, 21.5);
             if share < 1.0 && draw.chance(0.95 - 0.5 * share * share) {
                 let key = ObjectKey::new(Class::Vesicle, self.cell, site as u32);
-                found.push(Vesicle { key, centre: self.centre + v, radius });
+                found.push(Vesicle { key, code: 0, centre: self.centre + v, radius });
             }
         }
         found

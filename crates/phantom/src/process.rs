@@ -61,24 +61,27 @@ impl Seed {
 }
 
 /// The process that a place belongs to, among candidate seeds.
-pub(crate) fn nearest(seeds: &[Seed], p: Vec3) -> Place {
-    let (mut first, mut second) = ((f64::INFINITY, 0), (f64::INFINITY, 0));
-    for (i, seed) in seeds.iter().enumerate() {
+pub(crate) fn nearest<'a>(seeds: impl Iterator<Item = &'a Seed>, p: Vec3) -> Place {
+    let (mut first, mut second) = ((f64::INFINITY, None), (f64::INFINITY, None));
+    for seed in seeds {
         let d = seed.distance2(p);
-        if d < first.0 {
-            second = first;
-            first = (d, i);
-        } else if d < second.0 {
-            second = (d, i);
+        if d < second.0 {
+            if d < first.0 {
+                second = first;
+                first = (d, Some(seed));
+            } else {
+                second = (d, Some(seed));
+            }
         }
     }
-    let process = seeds[first.1].id;
-    if second.0 == f64::INFINITY {
-        return Place { process, border: FAR };
+    match (first, second) {
+        ((d1, Some(a)), (d2, Some(b))) => {
+            let (d1, d2) = (d1.sqrt(), d2.sqrt());
+            let slope = b.gradient(p, d2) - a.gradient(p, d1);
+            Place { process: a.id, border: ((d2 - d1) / slope.norm().max(1e-6)).min(FAR) }
+        }
+        ((_, a), _) => Place { process: a.map_or(0, |a| a.id), border: FAR },
     }
-    let (d1, d2) = (first.0.sqrt(), second.0.sqrt());
-    let slope = seeds[second.1].gradient(p, d2) - seeds[first.1].gradient(p, d1);
-    Place { process, border: ((d2 - d1) / slope.norm().max(1e-6)).min(FAR) }
 }
 
 /// The seeds around a block.
@@ -120,8 +123,7 @@ impl Processes {
 
     /// The process that a place belongs to.
     pub(crate) fn place(&self, p: Vec3) -> Place {
-        let seeds: Vec<Seed> = self.around(p).copied().collect();
-        nearest(&seeds, p)
+        nearest(self.around(p), p)
     }
 
     /// Collects the seeds that can be first or second anywhere in a ball.

@@ -4,6 +4,7 @@ use crate::config::PhantomConfig;
 use crate::organelle::{self, CLUSTER_REACH, Lysosome, Mitochondrion, Myelin, Nucleus, PLACING_REACH, Stack, Vesicle};
 use crate::process::{Course, Place, Processes};
 use crate::shape::{Ellipsoid, Spine};
+use crate::truth::ObjectKey;
 use crate::vector::{Bounds, Vec3};
 
 /// The tissue of a block.
@@ -16,7 +17,13 @@ pub(crate) struct Scene {
     pub(crate) lysosomes: Vec<Lysosome>,
     pub(crate) stacks: Vec<Stack>,
     pub(crate) vesicles: Vec<Vesicle>,
+    keys: Vec<ObjectKey>,
 }
+
+/// What a voxel without an object has for a code.
+pub(crate) const BACKGROUND: u32 = 0;
+/// The code of the plasma membranes.
+pub(crate) const MEMBRANES: u32 = 1;
 
 /// The cell body around a nucleus is a process of its own.
 pub(crate) fn soma_id(nucleus: &Nucleus) -> u64 {
@@ -56,8 +63,16 @@ impl Scene {
         let myelin = organelle::myelin(config, &course, wide);
         let mitochondria = organelle::mitochondria(config, &course, &nuclei, &myelin, around);
         let processes = Processes::over(config.seed, config.process_nm, &course, around.grown(1200.0));
-        let mut scene =
-            Self { processes, nuclei, myelin, mitochondria, lysosomes: vec![], stacks: vec![], vesicles: vec![] };
+        let mut scene = Self {
+            processes,
+            nuclei,
+            myelin,
+            mitochondria,
+            lysosomes: vec![],
+            stacks: vec![],
+            vesicles: vec![],
+            keys: vec![],
+        };
         scene.nuclei.retain(|n| around.meets(n.body.centre, n.body.reach() + n.gap + 100.0));
         scene.myelin.retain(|m| around.meets(m.spine.centre(), m.spine.reach() + 100.0));
         for i in 0..scene.mitochondria.len() {
@@ -79,7 +94,25 @@ impl Scene {
             scene.vesicles.append(&mut vesicles);
         }
         scene.lysosomes.retain(|l| bounds.meets(l.body.centre, l.body.reach() + 30.0));
+        scene.number();
         scene
+    }
+
+    /// Gives each object a code: voxels hold four bytes, not a whole name.
+    fn number(&mut self) {
+        self.keys = vec![ObjectKey::MEMBRANES];
+        let objects = (self.nuclei.iter_mut().map(|n| (n.key, &mut n.code)))
+            .chain(self.mitochondria.iter_mut().map(|m| (m.key, &mut m.code)))
+            .chain(self.vesicles.iter_mut().map(|v| (v.key, &mut v.code)));
+        for (key, code) in objects {
+            self.keys.push(key);
+            *code = self.keys.len() as u32;
+        }
+    }
+
+    /// The object that a voxel's code stands for.
+    pub(crate) fn key(&self, code: u32) -> Option<ObjectKey> {
+        (code as usize).checked_sub(1).map(|i| self.keys[i])
     }
 
     /// The process at a place, before mitochondria widen theirs.

@@ -5,9 +5,8 @@ use crate::hash;
 use crate::noise::{Columns, Noise};
 use crate::organelle::Mitochondrion;
 use crate::process::{self, Seed};
-use crate::scene::{MEMBRANE_REACH, Nearby, Scene, soma_id};
+use crate::scene::{BACKGROUND, MEMBRANE_REACH, MEMBRANES, Nearby, Scene, soma_id};
 use crate::shade::{self, MEMBRANE_HALF, Texture};
-use crate::truth::ObjectKey;
 use crate::vector::{Bounds, Vec3};
 
 /// A rectangle of pixels of section `z`; may lie outside of the phantom, whose tissue goes on.
@@ -24,8 +23,8 @@ pub(crate) struct Window {
 #[derive(Debug)]
 pub(crate) struct Tissue {
     pub(crate) grey: Vec<f32>,
-    /// What each pixel belongs to; `None` is background.
-    pub(crate) objects: Vec<Option<ObjectKey>>,
+    /// What each pixel belongs to: a code of the scene.
+    pub(crate) codes: Vec<u32>,
 }
 
 /// What bends space and mottles it.
@@ -107,7 +106,7 @@ impl Row {
 /// Draws the tissue of a window.
 pub(crate) fn draw(config: &PhantomConfig, fields: &Fields, scene: &Scene, window: Window) -> Tissue {
     let n = window.height * window.width;
-    let mut tissue = Tissue { grey: vec![0.0; n], objects: vec![None; n] };
+    let mut tissue = Tissue { grey: vec![0.0; n], codes: vec![BACKGROUND; n] };
     let (jy, jx) = fields.jitter(config, window.z);
     let size = config.voxel_size;
     let z_nm = window.z as f64 * size.z_nm;
@@ -137,9 +136,9 @@ pub(crate) fn draw(config: &PhantomConfig, fields: &Fields, scene: &Scene, windo
             for row in &rows {
                 let line = (row.y - window.y) as usize * window.width;
                 for i in pixels.clone() {
-                    let (grey, object) = voxel(config, &seeds, &near, row.places[i], row.textures[i]);
+                    let (grey, code) = voxel(config, &seeds, &near, row.places[i], row.textures[i]);
                     tissue.grey[line + i] = grey * (1.0 + 0.05 * row.light[i]);
-                    tissue.objects[line + i] = object;
+                    tissue.codes[line + i] = code;
                 }
             }
         }
@@ -148,19 +147,19 @@ pub(crate) fn draw(config: &PhantomConfig, fields: &Fields, scene: &Scene, windo
 }
 
 /// What a voxel shows and what it belongs to.
-fn voxel(config: &PhantomConfig, seeds: &[Seed], near: &Nearby, p: Vec3, t: Texture) -> (f32, Option<ObjectKey>) {
-    let mut place = process::nearest(seeds, p);
+fn voxel(config: &PhantomConfig, seeds: &[Seed], near: &Nearby, p: Vec3, t: Texture) -> (f32, u32) {
+    let mut place = process::nearest(seeds.iter(), p);
     for n in &near.nuclei {
         let d = n.body.distance(p);
         place.claim(soma_id(n), d - n.gap);
         if d < 0.0 {
-            return (shade::nucleus(150.0, n, d, t), Some(n.key));
+            return (shade::nucleus(150.0, n, d, t), n.code);
         }
     }
     for m in &near.myelin {
         let d = m.spine.distance(p);
         if d < 0.0 {
-            return (shade::myelin(60.0, m, d, t), None);
+            return (shade::myelin(60.0, m, d, t), BACKGROUND);
         }
         place.claim(m.id, d);
     }
@@ -173,7 +172,7 @@ fn voxel(config: &PhantomConfig, seeds: &[Seed], near: &Nearby, p: Vec3, t: Text
         }
     }
     let mut grey = shade::cytoplasm(place, 0.09 * config.distractors, t);
-    let mut object = None;
+    let mut code = BACKGROUND;
     for s in &near.stacks {
         let d = s.body.distance(p);
         if d < 0.0 && s.host == place.process {
@@ -197,21 +196,21 @@ fn voxel(config: &PhantomConfig, seeds: &[Seed], near: &Nearby, p: Vec3, t: Text
         if d < 12.0 {
             grey = shade::vesicle(grey, v, d);
             if d < 0.0 {
-                object = Some(v.key);
+                code = v.code;
             }
         }
     }
     if let Some((d, m)) = closest.filter(|c| c.0 < 15.0) {
         grey = shade::mitochondrion(grey, m, d, p, t);
         if d < 0.0 {
-            return (grey, Some(m.key));
+            return (grey, m.code);
         }
     }
     if place.border < MEMBRANE_REACH {
         grey = shade::membrane(grey, place.border, t);
-        if place.border < MEMBRANE_HALF {
-            object = object.or(Some(ObjectKey::MEMBRANES));
+        if place.border < MEMBRANE_HALF && code == BACKGROUND {
+            code = MEMBRANES;
         }
     }
-    (grey, object)
+    (grey, code)
 }
