@@ -90,7 +90,7 @@ impl Histogram {
                 self.make_sparse();
                 // Labels come in runs.
                 let mut run: Option<(u32, u64)> = None;
-                for value in voxels.iter() {
+                for value in voxels {
                     run = match run {
                         Some((v, n)) if v == value => Some((v, n + 1)),
                         Some((v, n)) => {

@@ -10,9 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use common::{damage, replace, try_read};
-use deep3m_volume::{
-    Block, Extent, Format, Index, Region, VolumeSpec, VoxelSize, VoxelType, Voxels, create_as, open,
-};
+use deep3m_volume::{Block, Extent, Format, Index, Region, VolumeSpec, VoxelSize, VoxelType, Voxels, create_as, open};
 
 const EXTENT: Extent = Extent::new(3, 40, 50);
 

@@ -52,7 +52,10 @@ pub(super) fn open_array(meta: &Meta) -> Result<ZarrArray, VolumeError> {
     };
     // From the text that was checked, not from the file again.
     let metadata: ArrayMetadataV3 = serde_json::from_value(meta.json.clone()).map_err(|e| wrong(e.to_string()))?;
-    let store = Arc::new(Store(meta.array.clone()));
+    let blosc = meta.json["codecs"].to_string().contains("blosc");
+    // A checksum may come before Blosc.
+    let chunk_bytes = 64 + meta.grain.len() as u64 * meta.voxel_type.bytes() as u64;
+    let store = Arc::new(Store { folder: meta.array.clone(), blosc_limit: blosc.then_some(chunk_bytes) });
     Array::new_with_metadata(store, "/", ArrayMetadata::V3(metadata)).map_err(|e| wrong(e.to_string()))
 }
 

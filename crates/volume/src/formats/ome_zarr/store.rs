@@ -15,12 +15,17 @@ use crate::fs;
 
 /// A folder of chunks, to read.
 #[derive(Debug)]
-pub(super) struct Store(pub(super) PathBuf);
+pub(super) struct Store {
+    pub(super) folder: PathBuf,
+    /// Where chunks are compressed with Blosc: how many bytes one takes at most when decoded. Blosc makes room for what
+    /// a chunk's header says.
+    pub(super) blosc_limit: Option<u64>,
+}
 
 impl Store {
     /// The file of a key and its length; `None` where it is absent, which is a chunk of the fill value.
     fn open(&self, key: &StoreKey) -> Result<Option<(File, u64)>, StorageError> {
-        match File::open(self.0.join(key.as_str())) {
+        match File::open(self.folder.join(key.as_str())) {
             Ok(file) => {
                 let length = file.metadata().map_err(Arc::new)?.len();
                 Ok(Some((file, length)))
@@ -52,6 +57,13 @@ impl ReadableStorageTraits for Store {
             };
             let mut bytes = vec![0; size as usize];
             fs::read_at(&file, start, &mut bytes).map_err(Arc::new)?;
+            if let (Some(limit), Some(decoded)) = (self.blosc_limit, blosc_size(&bytes))
+                && decoded > limit
+            {
+                let words =
+                    format!("a chunk that says to take {decoded} bytes when decoded, where {limit} are the most");
+                return Err(StorageError::Other(words));
+            }
             Ok(bytes.into())
         });
         Ok(Some(Box::new(bytes)))
@@ -64,4 +76,12 @@ impl ReadableStorageTraits for Store {
     fn supports_get_partial(&self) -> bool {
         true
     }
+}
+
+/// The decoded size that a Blosc buffer's header states; `None` for bytes that are no whole Blosc buffer, such as a
+/// shard's index. The header: version, codec's version, flags, type size, then decoded size, block size and encoded size,
+/// of 32 bits each, little-endian.
+fn blosc_size(bytes: &[u8]) -> Option<u64> {
+    let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    (number(12)? as usize == bytes.len()).then_some(u64::from(number(4)?))
 }

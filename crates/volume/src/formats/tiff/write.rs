@@ -235,3 +235,48 @@ fn error(path: &Path, error: TiffError) -> VolumeError {
     };
     VolumeError::io(path, "write", source)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{OpenOptions, VoxelType};
+
+    #[test]
+    fn bigtiff_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("big.tif");
+        let spec = VolumeSpec {
+            extent: Extent::new(3, 20, 30),
+            voxel_type: VoxelType::U16,
+            voxel_size: VoxelSize::new(50.0, 4.6, 1e7),
+            chunk: None,
+            provenance: None,
+        };
+        let writer = StackWriter::create_as(&path, &spec, true).unwrap();
+        let block = Block::new(spec.extent, Voxels::U16((0..1800).map(|i| i * 31).collect()));
+        writer.write(Index::default(), &block).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap()[..4], [b'I', b'I', 43, 0]);
+        let volume = super::super::open_stack(&path, &OpenOptions::default()).unwrap();
+        assert_eq!(volume.info().voxel_size, spec.voxel_size);
+        assert_eq!(volume.read(Region::whole(spec.extent)).unwrap(), block);
+    }
+
+    #[test]
+    fn more_than_4_gb_make_a_bigtiff() {
+        let folder = tempfile::tempdir().unwrap();
+        for (sections, version) in [(3, 42), (4000, 43)] {
+            let path = folder.path().join(format!("{sections}.tif"));
+            let spec = VolumeSpec {
+                extent: Extent::new(sections, 1000, 1000),
+                voxel_type: VoxelType::U8,
+                voxel_size: None,
+                chunk: None,
+                provenance: None,
+            };
+            let writer = StackWriter::create(&path, &spec).unwrap();
+            let big = matches!(writer.state.lock().unwrap().encoder, Some(Encoder::Big(_)));
+            assert_eq!(big, version == 43);
+        }
+    }
+}
