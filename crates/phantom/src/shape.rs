@@ -59,7 +59,9 @@ impl Spine {
         if self.centre.distance(other.centre) > self.reach + other.reach + gap {
             return false;
         }
-        let touches = |a: &Self, b: &Self| a.samples().any(|(p, r)| b.distance(p) < r + gap);
+        let touches = |a: &Self, b: &Self| {
+            a.samples().any(|(p, r)| b.centre.distance(p) < b.reach + r + gap && b.distance(p) < r + gap)
+        };
         touches(self, other) || touches(other, self)
     }
 }

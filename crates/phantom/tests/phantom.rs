@@ -10,7 +10,7 @@ use proptest::prelude::*;
 const SHAPE: Extent = Extent::new(12, 160, 176);
 
 fn phantom(seed: u64) -> Phantom {
-    Phantom::new(PhantomConfig { seed, shape: SHAPE, ..PhantomConfig::default() }).unwrap()
+    Phantom::new(PhantomConfig { seed, shape: SHAPE, ..PhantomConfig::default() }).expect("valid settings")
 }
 
 /// A phantom rendered in one piece, shared by the tests.
@@ -18,7 +18,7 @@ fn whole() -> &'static (Phantom, PhantomBlock) {
     static WHOLE: OnceLock<(Phantom, PhantomBlock)> = OnceLock::new();
     WHOLE.get_or_init(|| {
         let phantom = phantom(5);
-        let block = phantom.render(Region::whole(SHAPE)).unwrap();
+        let block = phantom.render(Region::whole(SHAPE)).expect("the whole");
         (phantom, block)
     })
 }
@@ -29,7 +29,7 @@ fn bytes(block: &Block) -> &[u8] {
 }
 
 fn count(block: &Block) -> u64 {
-    bytes(block).iter().filter(|&&v| v == 255).count() as u64
+    bytes(block).iter().map(|&v| u64::from(v == 255)).sum()
 }
 
 #[test]
