@@ -8,7 +8,8 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use crate::config::NetConfig;
-use crate::graph::{CLASSES, GRAPH, Layers, Op, planes_to_channels, windows_to_batch};
+use crate::cpu::{self, Normalised};
+use crate::graph::{GRAPH, Layers, Op, planes_to_channels, windows_to_batch};
 use crate::norm::{BatchNorm, Sums};
 use crate::params::{NamedTensor, ParamName, ParamSpec};
 use crate::weights::{WeightsError, check};
@@ -67,6 +68,8 @@ pub struct DeepEm3d {
     config: NetConfig,
     device: Device,
     bn_decay: f32,
+    /// Whether to run on the CPU as on other devices.
+    generic: bool,
     /// For each step of the network its tensors, where it has any.
     units: Vec<Option<Unit>>,
 }
@@ -113,7 +116,7 @@ impl DeepEm3d {
             let norm = BatchNorm::new(leaf(upload(gamma, device)), leaf(upload(beta, device)), sums);
             units[index] = Some(Unit { filters, norm, specs });
         }
-        Self { config, device: device.clone(), bn_decay: CAFFE_DECAY, units }
+        Self { config, device: device.clone(), bn_decay: CAFFE_DECAY, generic: false, units }
     }
 
     /// A network with these tensors, which must be exactly those of [`NetConfig::parameters`], in any order.
@@ -143,6 +146,13 @@ impl DeepEm3d {
     /// 1 / (1 − decay) batches.
     pub const fn set_bn_decay(&mut self, decay: f32) {
         self.bn_decay = decay;
+    }
+
+    /// Runs the layers on the CPU as the operations that other devices run, several times slower: for comparison.
+    #[must_use]
+    pub const fn without_cpu_kernels(mut self) -> Self {
+        self.generic = true;
+        self
     }
 
     /// The logits [N, 2, H, W] (background, foreground; before softmax) of sections `input` [N, 1, frames, H, W].
@@ -265,42 +275,59 @@ struct Running<'a> {
 impl Layers for Running<'_> {
     fn apply(&self, index: usize, input: Tensor<4>) -> Tensor<4> {
         let Some(unit) = &self.net.units[index] else { unreachable!("step {index} has no weights") };
+        let op = &GRAPH.nodes[index].op;
         let frames = self.net.config.frames();
-        let predict = self.mode == Mode::Predict;
-        let (sum, rectify) = match &GRAPH.nodes[index].op {
-            Op::Conv(conv) => {
-                let input = match index {
-                    0 => windows_to_batch(frames, input),
-                    1 => planes_to_channels(frames, input),
-                    _ => input,
-                };
-                let options = ConvOptions::new([conv.stride; 2], conv.padding(), [1, 1], 1);
-                let filter = &unit.filters[0];
-                let bias = predict.then(|| filter.bias.clone());
-                (conv2d(input, filter.planar(), bias, options), conv.relu)
-            }
+        let input = match index {
+            0 => windows_to_batch(frames, input),
+            1 => planes_to_channels(frames, input),
+            _ => input,
+        };
+        if self.mode == Mode::Predict {
+            let biases = unit.filters.iter().map(|filter| Some(filter.bias.clone()));
+            let normal = unit.norm.predict(unit.filter(op, &input, biases));
+            return if op.is_rectified() { relu(normal) } else { normal };
+        }
+        let biases = unit.filters.iter().map(|filter| filter.bias.clone().without_autodiff()).reduce(Tensor::add);
+        let bias = biases.unwrap_or_else(|| unreachable!("a layer has filters"));
+        let norm = [&unit.norm.gamma, &unit.norm.beta];
+        let on_cpu = match op {
+            _ if self.net.generic => None,
+            Op::Conv(conv) => cpu::conv_norm(&input, &unit.filters[0].planar(), norm, conv),
             Op::Head(head) => {
-                let taps = unit.filters.iter().zip(&head.taps).map(|(filter, tap)| {
-                    let padding = [head.padding(tap); 2];
-                    let options = ConvTransposeOptions::new([head.stride; 2], padding, [0, 0], [tap.dilation; 2], 1);
-                    let bias = predict.then(|| filter.bias.clone());
-                    conv_transpose2d(input.clone(), filter.planar(), bias, options)
-                });
-                let sum = taps.reduce(Tensor::add);
-                (sum.unwrap_or_else(|| unreachable!("a head has transposed convolutions")), true)
+                let weights: Vec<Tensor<4>> = unit.filters.iter().map(Filter::planar).collect();
+                cpu::head_norm(&input, &weights, norm, head)
             }
-            _ => unreachable!("{} has weights", GRAPH.nodes[index].name),
+            _ => None,
         };
-        let normal = match self.mode {
-            Mode::Predict => unit.norm.predict(sum),
-            Mode::Train => {
-                let biases =
-                    unit.filters.iter().map(|filter| filter.bias.clone().without_autodiff()).reduce(Tensor::add);
-                let bias = biases.unwrap_or_else(|| Tensor::zeros([CLASSES], &self.net.device));
-                unit.norm.train(sum, bias, self.net.bn_decay)
+        if let Some(Normalised { output, mean, variance }) = on_cpu {
+            let [n, _, h, w] = output.dims();
+            unit.norm.add_batch(mean, variance, bias, n * h * w, self.net.bn_decay);
+            return output;
+        }
+        let sum = unit.filter(op, &input, std::iter::repeat(None));
+        let normal = unit.norm.train(sum, bias, self.net.bn_decay);
+        if op.is_rectified() { relu(normal) } else { normal }
+    }
+}
+
+impl Unit {
+    /// The convolution, or the sum of the transposed ones.
+    fn filter(&self, op: &Op, input: &Tensor<4>, biases: impl Iterator<Item = Option<Tensor<1>>>) -> Tensor<4> {
+        let filters = self.filters.iter().zip(biases).enumerate();
+        let parts = filters.map(|(place, (filter, bias))| match op {
+            Op::Head(head) => {
+                let tap = &head.taps[place];
+                let padding = [head.padding(tap); 2];
+                let options = ConvTransposeOptions::new([head.stride; 2], padding, [0, 0], [tap.dilation; 2], 1);
+                conv_transpose2d(input.clone(), filter.planar(), bias, options)
             }
-        };
-        if rectify { relu(normal) } else { normal }
+            Op::Conv(conv) => {
+                let options = ConvOptions::new([conv.stride; 2], conv.padding(), [1, 1], 1);
+                conv2d(input.clone(), filter.planar(), bias, options)
+            }
+            _ => unreachable!("only convolutions and heads have filters"),
+        });
+        parts.reduce(Tensor::add).unwrap_or_else(|| unreachable!("a layer has filters"))
     }
 }
 

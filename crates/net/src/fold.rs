@@ -6,6 +6,7 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::NetConfig;
+use crate::cpu;
 use crate::deepem3d::{DeepEm3d, NetError, is_size};
 use crate::graph::{GRAPH, Layers, Op, planes_to_channels, windows_to_batch};
 use crate::norm::EPSILON;
@@ -103,7 +104,6 @@ impl Inference {
 impl Layers for Inference {
     fn apply(&self, index: usize, input: Tensor<4>) -> Tensor<4> {
         let Some(unit) = &self.units[index] else { unreachable!("step {index} has no weights") };
-        let bias = Some(unit.bias.clone());
         match &GRAPH.nodes[index].op {
             Op::Conv(conv) => {
                 let input = match index {
@@ -111,12 +111,18 @@ impl Layers for Inference {
                     1 => planes_to_channels(self.config.frames(), input),
                     _ => input,
                 };
+                if let Some(blob) = cpu::conv_rectified(&input, &unit.weights[0], &unit.bias, conv) {
+                    return blob;
+                }
                 let options = ConvOptions::new([conv.stride; 2], conv.padding(), [1, 1], 1);
-                let blob = conv2d(input, unit.weights[0].clone(), bias, options);
+                let blob = conv2d(input, unit.weights[0].clone(), Some(unit.bias.clone()), options);
                 if conv.relu { relu(blob) } else { blob }
             }
             Op::Head(head) => {
-                let mut bias = bias;
+                if let Some(blob) = cpu::head_rectified(&input, &unit.weights, &unit.bias, head) {
+                    return blob;
+                }
+                let mut bias = Some(unit.bias.clone());
                 let taps = unit.weights.iter().zip(&head.taps).map(|(weight, tap)| {
                     let padding = [head.padding(tap); 2];
                     let options = ConvTransposeOptions::new([head.stride; 2], padding, [0, 0], [tap.dilation; 2], 1);

@@ -74,6 +74,13 @@ pub(crate) struct Tap {
     pub dilation: usize,
 }
 
+impl Op {
+    /// Whether a ReLU ends it.
+    pub(crate) const fn is_rectified(&self) -> bool {
+        matches!(self, Self::Conv(Conv { relu: true, .. }) | Self::Head(_))
+    }
+}
+
 impl Conv {
     pub(crate) fn padding(&self) -> [usize; 2] {
         self.kernel.map(|k| (k - 1) / 2)

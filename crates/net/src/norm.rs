@@ -54,15 +54,21 @@ impl BatchNorm {
     /// convolution's bias: normalisation takes it away again, only the mean must know it.
     pub(crate) fn train(&self, x: Tensor<4>, bias: Tensor<1>, decay: f32) -> Tensor<4> {
         let [n, _, h, w] = x.dims();
-        let count = (n * h * w) as f64;
         let batch = batch_norm_train(x, self.gamma.clone(), self.beta.clone(), EPSILON);
-        let mean = batch.mean.without_autodiff() + bias.without_autodiff();
-        let variance = batch.variance.without_autodiff().mul_scalar(count / (count - 1.0).max(1.0));
+        self.add_batch(batch.mean.without_autodiff(), batch.variance.without_autodiff(), bias, n * h * w, decay);
+        batch.output
+    }
+
+    /// Adds a batch's statistics to the sums: the mean of the convolution without its `bias`, and the biased variance of
+    /// `count` values per channel.
+    pub(crate) fn add_batch(&self, mean: Tensor<1>, variance: Tensor<1>, bias: Tensor<1>, count: usize, decay: f32) {
+        let count = count as f64;
+        let mean = mean + bias.without_autodiff();
+        let variance = variance.mul_scalar(count / (count - 1.0).max(1.0));
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         sums.mean = sums.mean.clone().mul_scalar(decay) + mean;
         sums.variance = sums.variance.clone().mul_scalar(decay) + variance;
         sums.factor = sums.factor * decay + 1.0;
-        batch.output
     }
 
     /// Normalises with the statistics of all batches so far.

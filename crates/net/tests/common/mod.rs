@@ -71,7 +71,7 @@ pub(crate) fn input(values: &[f32], n: usize, frames: usize, h: usize, w: usize,
 }
 
 pub(crate) fn host<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
-    tensor.clone().into_data().to_vec().unwrap()
+    tensor.clone().try_into_vec_as().unwrap()
 }
 
 /// The largest difference.

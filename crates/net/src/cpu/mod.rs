@@ -1,0 +1,26 @@
+//! The network's two kinds of layers on the CPU: convolution or head, batch normalisation and ReLU as one operation.
+//!
+//! The tensor library takes one pass over memory for each of about twenty small steps of such a layer; a narrow network
+//! spends most of its time there. Here a layer is one matrix product per band of rows that fits the cache, and two
+//! passes for the normalisation, forward and backward. On other devices, and as a check in tests, the same layers run as
+//! the library's operations.
+//!
+//! Every sum has a fixed order that depends on the layer's shape alone: results are the same, bit for bit, whatever the
+//! number of threads, and an input's result does not depend on the others in its batch.
+
+mod conv;
+mod gradient;
+mod head;
+mod matrix;
+mod normal;
+
+pub(crate) use gradient::{Normalised, conv_norm, conv_rectified, head_norm, head_rectified};
+
+/// Floats of a band's unfolded input: 2 MB, what a core's own cache holds of it.
+const BAND: usize = 1 << 19;
+
+/// How many rows of `columns` pixels make a band, if each pixel takes `values` floats.
+const fn band_rows(values: usize, columns: usize) -> usize {
+    let rows = BAND / (values * columns);
+    if rows == 0 { 1 } else { rows }
+}
