@@ -33,6 +33,14 @@ fn found_false_and_missed_have_their_colours() {
 }
 
 #[test]
+fn a_mask_of_zeros_and_ones_is_a_prediction() {
+    let (images, mask) = (volume(vec![100; 8]), volume(vec![0, 1, 0, 1, 0, 0, 1, 0]));
+    let sources = Sources { images: &images, prediction: Some(&mask), truth: None, threshold: 0.5 };
+    let tint = read_section(&sources, Region::whole(EXTENT), 100).unwrap().draw(Style::Tint);
+    assert_eq!(tint.pixels().iter().filter(|&&p| p != [100; 3]).count(), 3);
+}
+
+#[test]
 fn large_sections_are_shrunk_by_averaging() {
     let images = volume(vec![10, 20, 30, 40, 50, 60, 70, 81]);
     let truth = volume(vec![1, 1, 0, 0, 0, 1, 0, 1]);

@@ -1,5 +1,7 @@
 //! One section of a block: what each voxel shows, and what it is.
 
+use deep3m_volume::VoxelSize;
+
 use crate::config::PhantomConfig;
 use crate::hash;
 use crate::noise::{Columns, Noise};
@@ -41,8 +43,11 @@ pub(crate) struct Fields {
 const WARP: [f32; 2] = [110.0, 34.0];
 /// Farthest that the warp moves a place along an axis.
 pub(crate) const WARP_REACH: f64 = 144.0;
-/// Pixels that share a list of what is near them; tiles are counted from the volume's first voxel.
-const TILE: i64 = 16;
+/// Side of the square of pixels that share a list of what is near them: at most 256 nm, so that the list is short and
+/// holds every seed that matters. Tiles are counted from the volume's first voxel.
+fn tile_side(size: VoxelSize) -> i64 {
+    ((256.0 / size.y_nm.max(size.x_nm)) as i64).clamp(1, 16)
+}
 
 impl Fields {
     pub(crate) fn new(config: &PhantomConfig) -> Self {
@@ -121,16 +126,17 @@ pub(crate) fn draw(config: &PhantomConfig, fields: &Fields, scene: &Scene, windo
         .grown(WARP_REACH),
     );
     let mut seeds = Vec::new();
-    for tile_y in window.y.div_euclid(TILE)..=(bottom - 1).div_euclid(TILE) {
-        let rows = (tile_y * TILE).max(window.y)..((tile_y + 1) * TILE).min(bottom);
+    let tile = tile_side(size);
+    for tile_y in window.y.div_euclid(tile)..=(bottom - 1).div_euclid(tile) {
+        let rows = (tile_y * tile).max(window.y)..((tile_y + 1) * tile).min(bottom);
         let rows: Vec<Row> = rows.map(|y| Row::new(fields, z_nm, y_nm(y), columns, window.width, y)).collect();
         let near_rows = near_section.within(Row::bounds(&rows, 0..window.width));
-        for tile_x in window.x.div_euclid(TILE)..=(right - 1).div_euclid(TILE) {
-            let across = (tile_x * TILE).max(window.x)..((tile_x + 1) * TILE).min(right);
+        for tile_x in window.x.div_euclid(tile)..=(right - 1).div_euclid(tile) {
+            let across = (tile_x * tile).max(window.x)..((tile_x + 1) * tile).min(right);
             let pixels = (across.start - window.x) as usize..(across.end - window.x) as usize;
             let bounds = Row::bounds(&rows, pixels.clone());
             let near = near_rows.within(bounds);
-            let middle = |tile: i64, pitch: f64| (tile * TILE + TILE / 2) as f64 * pitch;
+            let middle = |number: i64, pitch: f64| (number * tile + tile / 2) as f64 * pitch;
             let anchor = Vec3::new(z_nm, middle(tile_y, size.y_nm), middle(tile_x, size.x_nm));
             scene.processes.candidates(anchor, bounds.centre(), bounds.radius(), &mut seeds);
             for row in &rows {

@@ -38,7 +38,7 @@ fn blocks_of_any_size_make_the_whole() {
     let mut census = Census::default();
     let mut images = Block::zeros(SHAPE, whole.images.voxels().voxel_type());
     let mut labels = Class::ALL.map(|_| images.clone());
-    for region in Region::whole(SHAPE).tiles(Extent::new(5, 70, 91)) {
+    for region in Region::whole(SHAPE).tiles(Extent::new(7, 90, 100)) {
         let block = phantom.render(region).unwrap();
         images.paste(region.start, &block.images, Region::whole(region.extent));
         for (all, class) in labels.iter_mut().zip(Class::ALL) {
@@ -54,7 +54,7 @@ fn blocks_of_any_size_make_the_whole() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
     #[test]
     fn a_region_is_a_part_of_the_whole(z in 0_u64..11, y in 0_u64..159, x in 0_u64..175, d in 1_u64..4, h in 1_u64..60, w in 1_u64..60) {
         let (phantom, whole) = whole();
@@ -166,7 +166,7 @@ fn seeds_and_only_seeds_differ() {
 fn densities_are_those_of_tissue() {
     // Coarse pixels: a wide field at small cost.
     let config = PhantomConfig {
-        shape: Extent::new(24, 224, 224),
+        shape: Extent::new(20, 192, 192),
         voxel_size: VoxelSize::new(200.0, 32.0, 32.0).unwrap(),
         ..PhantomConfig::default()
     };

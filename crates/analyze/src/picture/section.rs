@@ -1,5 +1,7 @@
 //! One section with its prediction and truth, at the size of a screen.
 
+use std::cell::Cell;
+
 use deep3m_volume::{Extent, Index, Place, Region, Volume, VolumeError, VoxelType};
 
 use super::Picture;
@@ -12,7 +14,7 @@ use crate::labels::{Label, LabelRule};
 pub struct Sources<'a> {
     /// The images: grey, 8 or 16 bits.
     pub images: &'a dyn Volume,
-    /// Probabilities (8 or 16 bits).
+    /// Probabilities (8 or 16 bits), or a mask of 0 and 1.
     pub prediction: Option<&'a dyn Volume>,
     /// Labels: every value but 0 is foreground.
     pub truth: Option<&'a dyn Volume>,
@@ -79,21 +81,22 @@ pub fn read_section(sources: &Sources<'_>, region: Region, max_side: usize) -> R
     let shrink = |volume: &dyn Volume, f: &dyn Fn(u32) -> f32| shrunk(volume, region, factor, f);
     let grey = shrink(sources.images, &|v| v as f32)?;
     let at_least_half = |v: Vec<f32>| v.into_iter().map(|share| share >= 0.5).collect();
-    let probability = match sources.prediction {
-        Some(volume) => {
-            let one = volume.info().voxel_type.max() as f32;
-            Some(shrink(volume, &|v| v as f32 / one)?)
+    let (mut probability, mut prediction) = (None, None);
+    if let Some(volume) = sources.prediction {
+        let highest = Cell::new(0);
+        let mut values = shrink(volume, &|v| {
+            highest.set(highest.get().max(v));
+            v as f32
+        })?;
+        // As in an evaluation, a picture of zeros and ones is a mask.
+        let one = if highest.get() == 1 { 1 } else { volume.info().voxel_type.max() };
+        for v in &mut values {
+            *v /= one as f32;
         }
-        None => None,
-    };
-    let prediction = match sources.prediction {
-        Some(volume) => {
-            let one = f64::from(volume.info().voxel_type.max());
-            let threshold = sources.threshold;
-            Some(at_least_half(shrink(volume, &|v| f32::from(f64::from(v) / one >= threshold))?))
-        }
-        None => None,
-    };
+        let above = |v: u32| f32::from(f64::from(v) / f64::from(one) >= sources.threshold);
+        probability = Some(values);
+        prediction = Some(at_least_half(shrink(volume, &above)?));
+    }
     let rule = LabelRule { foreground: None, ignore: None };
     let truth = match sources.truth {
         Some(volume) => Some(at_least_half(shrink(volume, &|v| f32::from(rule.label(v) == Label::Foreground))?)),
