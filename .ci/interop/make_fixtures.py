@@ -101,3 +101,11 @@ def image(name, data, size, unit, **more):
 image("sharded.zarr", U16, [0.05, 0.0046, 0.005], "micrometer", chunks=(1, 11, 17), shards=(2, 22, 34), compressors=ZstdCodec())
 image("five-axes-blosc.zarr", U8[None, None], [50.0, 4.6, 5.0], "nanometer", chunks=(2, 16, 34), compressors=BloscCodec())
 zarr.create_array(OUT / "plain.zarr", data=U8, chunks=(2, 16, 34), zarr_format=3)
+
+# Zarr v2, as OME-Zarr 0.4 has it.
+group = zarr.create_group(OUT / "version-04.zarr", zarr_format=2)
+array = group.create_array("0", shape=U16.shape, dtype=U16.dtype, chunks=(2, 16, 34), chunk_key_encoding={"name": "v2", "separator": "/"})
+array[...] = U16
+group.attrs["multiscales"] = [{"version": "0.4", "axes": [{"name": n, "type": "space", "unit": "nanometer"} for n in "zyx"],
+                               "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [50.0, 4.6, 5.0]}]}]}]
+zarr.create_array(OUT / "version-2-columns-first.zarr", data=U16.astype(">u2"), chunks=(3, 21, 34), zarr_format=2, order="F")

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import imageio.v3 as iio
+import numcodecs
 import numpy as np
 import tifffile
 import zarr
@@ -114,9 +115,23 @@ def ome_zarr(data, size, unit="nanometer", factor=1.0, chunks=(3, 32, 40), shard
     return make
 
 
+def ome_zarr_04(data, size, **more):
+    def make(path):
+        path = path.with_suffix(".zarr")
+        group = zarr.create_group(path, zarr_format=2)
+        array = group.create_array("0", shape=data.shape, dtype=data.dtype, **more)
+        array[...] = data
+        axes = [{"name": n, "type": "space", "unit": "nanometer"} for n in "zyx"]
+        group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [
+            {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": list(size)}]}]}]
+        return path
+
+    return make
+
+
 def plain_zarr(data, **more):
     def make(path):
-        zarr.create_array(path.with_suffix(".zarr"), data=data, zarr_format=3, **more)
+        zarr.create_array(path.with_suffix(".zarr"), data=data, **{"zarr_format": 3, **more})
         return path.with_suffix(".zarr")
 
     return make
@@ -162,6 +177,17 @@ sparse[3, 20:30, 40:60] = 9
 reads("zarr array with empty chunks", plain_zarr(sparse, chunks=(2, 16, 16), config={"write_empty_chunks": False}), sparse)
 reads("zarr array with fill value", plain_zarr(np.full_like(U8, 7), chunks=(2, 16, 16), fill_value=7,
       config={"write_empty_chunks": False}), np.full_like(U8, 7))
+
+# Zarr v2.
+for separator in "./":
+    encoding = {"name": "v2", "separator": separator}
+    reads(f"ome-zarr 0.4 {separator}", ome_zarr_04(U16, SIZE, chunks=(3, 32, 40), chunk_key_encoding=encoding), U16, SIZE)
+for compressor in (None, numcodecs.Blosc("lz4"), numcodecs.Blosc("zstd", shuffle=2), numcodecs.Zstd(3), numcodecs.GZip(3)):
+    reads(f"ome-zarr 0.4 {compressor}", ome_zarr_04(U16, SIZE, chunks=(3, 32, 40), compressors=compressor), U16, SIZE)
+for order in "CF":
+    for data in (U8, U16.astype(">u2"), U32.astype("<u4")):
+        made = plain_zarr(data, chunks=(4, 30, 30), zarr_format=2, order=order)
+        reads(f"zarr v2 {data.dtype} {order}", made, data.astype(data.dtype.newbyteorder("=")), None)
 
 # TIFF from tifffile.
 for data in (U8, U16, U32):

@@ -50,7 +50,7 @@ impl OpenOptions {
 
 /// Opens the volume at an address, with the default [`OpenOptions`].
 ///
-/// A folder with `zarr.json` is OME-Zarr, another folder its slices, a `.tif` or `.tiff` file a stack, a `.png` file a
+/// A folder with `zarr.json` (or Zarr v2's `.zattrs` or `.zarray`) is OME-Zarr, another folder its slices, a `.tif` or `.tiff` file a stack, a `.png` file a
 /// volume of one section.
 pub fn open(path: &Path) -> Result<Arc<dyn Volume>, VolumeError> {
     open_with(path, &OpenOptions::default())
@@ -60,18 +60,7 @@ pub fn open(path: &Path) -> Result<Arc<dyn Volume>, VolumeError> {
 pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, VolumeError> {
     let metadata = std::fs::metadata(path).map_err(|e| VolumeError::io(path, "open", e))?;
     let volume = if metadata.is_dir() {
-        if path.join("zarr.json").is_file() {
-            ome_zarr::open(path, options)?
-        } else if let Some(old) = [".zattrs", ".zgroup", ".zarray"].iter().find(|name| path.join(name).is_file()) {
-            return Err(VolumeError::Unsupported {
-                place: Place::file(path),
-                found: format!("Zarr v2 ({old})"),
-                expected: "OME-Zarr 0.5, which is Zarr v3 (zarr.json)".into(),
-                hint: "Convert it, for example with: ome2024-ngff-challenge resave IN.zarr OUT.zarr".into(),
-            });
-        } else {
-            slices::open_folder(path, options)?
-        }
+        if ome_zarr::is_zarr(path) { ome_zarr::open(path, options)? } else { slices::open_folder(path, options)? }
     } else {
         match ending(path).as_deref() {
             Some("tif" | "tiff") => tiff::open_stack(path, options)?,

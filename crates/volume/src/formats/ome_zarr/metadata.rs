@@ -1,10 +1,11 @@
-//! The JSON beside the chunks: what the volume is, checked before anything else believes it.
+//! An array's JSON: what the volume is, checked before anything else believes it.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::{Extent, Place, VolumeError, VolumeSpec, VoxelSize, VoxelType, fs};
+use super::node::{Node, Stored};
+use crate::{Extent, Place, VolumeError, VoxelSize, VoxelType};
 
 /// A chunk that would take more than this in memory is refused: it is the least that any read costs.
 const LARGEST_CHUNK_BYTES: u64 = 4 << 30;
@@ -13,112 +14,28 @@ const LARGEST_CHUNK_BYTES: u64 = 4 << 30;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Meta {
     /// The folder of the array.
-    pub(super) array: PathBuf,
+    pub(super) folder: PathBuf,
     /// How many axes of size 1 stand before z.
     pub(super) leading: usize,
     pub(super) extent: Extent,
     pub(super) voxel_type: VoxelType,
     pub(super) voxel_size: Option<VoxelSize>,
-    /// What is decoded at once: the chunk, or the inner chunk of a shard.
+    /// What is decoded at once: the chunk, or the inner chunk of a shard; no larger than the volume.
     pub(super) grain: Extent,
-    /// The text of the array's `zarr.json`.
-    pub(super) json: Value,
+    /// What a chunk, or inner chunk, takes in memory.
+    pub(super) chunk_bytes: u64,
+    /// The metadata themselves.
+    pub(super) stored: Stored,
 }
 
-/// Reads the metadata of an OME-Zarr image or a plain array.
-pub(super) fn read(path: &Path) -> Result<Meta, VolumeError> {
-    let root = json_of(path)?;
-    match root["node_type"].as_str() {
-        Some("array") => array(path, root, None),
-        Some("group") => group(path, &root),
-        other => Err(VolumeError::malformed(
-            Place::file(path.join("zarr.json")),
-            format!("node_type {}", other.map_or("missing".into(), |o| format!("'{o}'"))),
-            "a Zarr v3 'group' or 'array'",
-        )),
-    }
-}
-
-fn json_of(folder: &Path) -> Result<Value, VolumeError> {
-    let path = folder.join("zarr.json");
-    let bytes = fs::read(&path)?;
-    serde_json::from_slice(&bytes).map_err(|e| VolumeError::malformed(Place::file(path), e.to_string(), "JSON"))
-}
-
-fn group(path: &Path, root: &Value) -> Result<Meta, VolumeError> {
-    let file = path.join("zarr.json");
-    let attributes = &root["attributes"];
-    let ome = if attributes["ome"].is_object() { &attributes["ome"] } else { attributes };
-    let Some(image) = ome["multiscales"].get(0) else {
-        // Bio-Formats puts each image of a file into a group of its own: the first is "0".
-        if !ome["bioformats2raw.layout"].is_null() && path.join("0/zarr.json").is_file() {
-            let first = path.join("0");
-            let inner = json_of(&first)?;
-            if inner["attributes"]["ome"]["multiscales"].get(0).is_some() {
-                return group(&first, &inner);
-            }
-        }
-        return Err(VolumeError::Unsupported {
-            place: Place::file(file),
-            found: "a Zarr group that is no OME-Zarr image (no 'multiscales')".into(),
-            expected: "an OME-Zarr image or an array".into(),
-            hint: "Give the path of the image or array inside it.".into(),
-        });
+/// Checks the metadata of an array, and with the axes of its image where it has one, its order of axes.
+pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, VolumeError> {
+    let Node { folder, file, stored, .. } = node;
+    let in_v3 = match &stored {
+        Stored::V3(json) => json.clone(),
+        Stored::V2(json) => in_v3(&file, json)?,
     };
-    let level = &image["datasets"][0];
-    let name = level["path"].as_str().filter(|name| is_inside(name)).ok_or_else(|| {
-        VolumeError::malformed(
-            Place::part(&file, "multiscales[0].datasets[0].path"),
-            level["path"].to_string(),
-            "the name of a folder inside",
-        )
-    })?;
-    let folder = path.join(name);
-    let inner = json_of(&folder)?;
-    let mut meta = array(&folder, inner, image["axes"].as_array())?;
-    meta.voxel_size = voxel_size(image, level, meta.leading);
-    Ok(meta)
-}
-
-/// Whether a path from the metadata stays in the volume's folder.
-fn is_inside(name: &str) -> bool {
-    !name.is_empty() && Path::new(name).components().all(|c| matches!(c, std::path::Component::Normal(_)))
-}
-
-/// The scale of the first level, where all three axes have a unit of length.
-fn voxel_size(image: &Value, level: &Value, leading: usize) -> Option<VoxelSize> {
-    let scale = |of: &Value, axis: usize| -> f64 {
-        let transformations = of["coordinateTransformations"].as_array();
-        let scales = transformations.into_iter().flatten().filter(|t| t["type"] == "scale");
-        scales.filter_map(|t| t["scale"][axis].as_f64()).product()
-    };
-    let axis = |i: usize| -> Option<f64> {
-        let at = leading + i;
-        let nm = nanometres(image["axes"][at]["unit"].as_str()?)?;
-        Some(nm * scale(level, at) * scale(image, at))
-    };
-    if !level["coordinateTransformations"].is_array() {
-        return None;
-    }
-    VoxelSize::converted(axis(0)?, axis(1)?, axis(2)?)
-}
-
-/// A unit of length, as UDUNITS-2 spells it, in nanometres.
-fn nanometres(unit: &str) -> Option<f64> {
-    Some(match unit {
-        "picometer" => 1e-3,
-        "angstrom" => 0.1,
-        "nanometer" => 1.0,
-        "micrometer" | "micron" => 1e3,
-        "millimeter" => 1e6,
-        "centimeter" => 1e7,
-        "meter" => 1e9,
-        _ => return None,
-    })
-}
-
-fn array(folder: &Path, json: Value, axes: Option<&Vec<Value>>) -> Result<Meta, VolumeError> {
-    let file = folder.join("zarr.json");
+    let json = &in_v3;
     let malformed = |part: &str, found: &Value, expected: &str| {
         VolumeError::malformed(Place::part(&file, part), shorten(found), expected)
     };
@@ -129,7 +46,7 @@ fn array(folder: &Path, json: Value, axes: Option<&Vec<Value>>) -> Result<Meta, 
         hint: hint.into(),
     };
     if json["node_type"] != "array" || json["zarr_format"] != 3 {
-        return Err(malformed("node_type", &json["node_type"], "a Zarr v3 array"));
+        return Err(malformed("node_type", &json["node_type"], "a Zarr array"));
     }
     let shape = sizes(&json["shape"]).ok_or_else(|| malformed("shape", &json["shape"], "sizes of at least 1"))?;
     let Some(leading) = shape.len().checked_sub(3).filter(|&n| shape[..n].iter().all(|&size| size == 1)) else {
@@ -141,7 +58,9 @@ fn array(folder: &Path, json: Value, axes: Option<&Vec<Value>>) -> Result<Meta, 
         ));
     };
     if let Some(axes) = axes {
-        let names: Vec<_> = axes.iter().map(|a| a["name"].as_str().unwrap_or("?").to_ascii_lowercase()).collect();
+        // Version 0.3 has bare names.
+        let name = |axis: &Value| axis["name"].as_str().or(axis.as_str()).unwrap_or("?").to_ascii_lowercase();
+        let names: Vec<_> = axes.iter().map(name).collect();
         if names.len() != shape.len() || names[leading..] != ["z", "y", "x"] {
             return Err(unsupported("axes", names.join(", "), "z, y, x as the last three", "Transpose the array."));
         }
@@ -189,21 +108,45 @@ fn array(folder: &Path, json: Value, axes: Option<&Vec<Value>>) -> Result<Meta, 
         chunk = &shard["configuration"]["chunk_shape"];
     }
     let grain = sizes(chunk)
-        .filter(|c| c.len() == shape.len() && c[..leading].iter().all(|&size| size == 1))
+        .filter(|c| c.len() == shape.len())
         .ok_or_else(|| malformed("chunk_shape", chunk, "a size of at least 1 for each axis"))?;
     if bytes(&grain).is_none_or(|n| n > LARGEST_CHUNK_BYTES) {
         return Err(unsupported("chunk_shape", shorten(chunk), "chunks of at most 4 GiB", "Rechunk the array."));
     }
     let extent = |s: &[u64]| Extent::new(s[leading], s[leading + 1], s[leading + 2]);
+    let piece: Vec<u64> = grain.iter().zip(&shape).map(|(&g, &s)| g.min(s)).collect();
     Ok(Meta {
-        array: folder.to_owned(),
+        folder,
         leading,
         extent: extent(&shape),
         voxel_type,
         voxel_size: None,
-        grain: extent(&grain),
-        json,
+        grain: extent(&piece),
+        chunk_bytes: bytes(&grain).unwrap_or(u64::MAX),
+        stored,
     })
+}
+
+/// As much of Zarr v2's metadata as is checked, in the words of v3.
+fn in_v3(file: &Path, v2: &Value) -> Result<Value, VolumeError> {
+    let data_type = match v2["dtype"].as_str() {
+        Some("|u1" | "<u1" | ">u1") => "uint8".into(),
+        Some("<u2" | ">u2") => "uint16".into(),
+        Some("<u4" | ">u4") => "uint32".into(),
+        _ => v2["dtype"].clone(),
+    };
+    if v2["zarr_format"] != 2 {
+        let place = Place::part(file, "zarr_format");
+        return Err(VolumeError::malformed(place, shorten(&v2["zarr_format"]), "2, as the file's name says"));
+    }
+    Ok(json!({
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": v2["shape"],
+        "data_type": data_type,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": v2["chunks"]}},
+        "codecs": [],
+    }))
 }
 
 fn sizes(value: &Value) -> Option<Vec<u64>> {
@@ -213,55 +156,4 @@ fn sizes(value: &Value) -> Option<Vec<u64>> {
 fn shorten(value: &Value) -> String {
     let text = value.to_string();
     if text.len() > 80 { format!("{}…", text.chars().take(80).collect::<String>()) } else { text }
-}
-
-/// The `zarr.json` of the group of a new volume.
-pub(super) fn new_group(spec: &VolumeSpec, name: &str) -> Value {
-    let size = spec.voxel_size;
-    let axis = |name: &str| match size {
-        Some(_) => json!({"name": name, "type": "space", "unit": "nanometer"}),
-        None => json!({"name": name, "type": "space"}),
-    };
-    let scale = size.map_or([1.0; 3], |s| [s.z_nm, s.y_nm, s.x_nm]);
-    let mut attributes = json!({
-        "ome": {
-            "version": "0.5",
-            "multiscales": [{
-                "name": name,
-                "axes": [axis("z"), axis("y"), axis("x")],
-                "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}],
-            }],
-        },
-    });
-    if let Some(provenance) = &spec.provenance {
-        attributes["deep3m"] = provenance.clone();
-    }
-    json!({"zarr_format": 3, "node_type": "group", "attributes": attributes})
-}
-
-/// The `zarr.json` of the array of a new volume.
-pub(super) fn new_array(spec: &VolumeSpec, chunk: Extent) -> Value {
-    let data_type = match spec.voxel_type {
-        VoxelType::U8 => "uint8",
-        VoxelType::U16 => "uint16",
-        VoxelType::U32 => "uint32",
-    };
-    let bytes = match spec.voxel_type {
-        VoxelType::U8 => json!({"name": "bytes"}),
-        _ => json!({"name": "bytes", "configuration": {"endian": "little"}}),
-    };
-    json!({
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": spec.extent.to_array(),
-        "data_type": data_type,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk.to_array()}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": 0,
-        // Level 1: prediction and labels compress well at any level, and writing should not wait for it. The checksum
-        // makes a damaged chunk an error instead of wrong voxels.
-        "codecs": [bytes, {"name": "zstd", "configuration": {"level": 1, "checksum": true}}],
-        "attributes": {},
-        "dimension_names": ["z", "y", "x"],
-    })
 }

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use zarrs::array::{
-    Array, ArrayError, ArrayMetadata, ArrayMetadataV3, ArrayShardedReadableExt, ArrayShardedReadableExtCache,
-    ArraySubset, CodecOptions, ElementOwned,
+    Array, ArrayError, ArrayMetadata, ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset, CodecOptions,
+    ElementOwned,
 };
 use zarrs::storage::StorageError;
 
-use super::metadata::{self, Meta};
+use super::metadata::Meta;
+use super::node::{self, Stored};
 use super::store::Store;
 use crate::formats::pieces::{Cached, Pieces};
 use crate::{Block, Format, OpenOptions, Place, Region, Volume, VolumeError, VolumeInfo, VoxelType, Voxels};
@@ -29,7 +30,7 @@ struct OmeZarr {
 
 /// Opens an OME-Zarr image or a plain Zarr v3 array.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Volume>, VolumeError> {
-    let meta = metadata::read(path)?;
+    let meta = node::read(path)?;
     let array = open_array(&meta)?;
     let shards = ArrayShardedReadableExtCache::new(&array);
     let info = VolumeInfo {
@@ -45,18 +46,21 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Volume>
 
 pub(super) fn open_array(meta: &Meta) -> Result<ZarrArray, VolumeError> {
     let wrong = |found: String| VolumeError::Unsupported {
-        place: Place::file(meta.array.join("zarr.json")),
+        place: Place::file(&meta.folder),
         found,
-        expected: "a Zarr v3 array with known codecs (blosc, crc32c, gzip, sharding, transpose, zstd)".into(),
+        expected: "a Zarr array with known codecs (blosc, crc32c, gzip, sharding, transpose, zstd)".into(),
         hint: "Convert it, for example with zarr-python.".into(),
     };
     // From the text that was checked, not from the file again.
-    let metadata: ArrayMetadataV3 = serde_json::from_value(meta.json.clone()).map_err(|e| wrong(e.to_string()))?;
-    let blosc = meta.json["codecs"].to_string().contains("blosc");
+    let (metadata, text) = match &meta.stored {
+        Stored::V3(json) => (serde_json::from_value(json.clone()).map(ArrayMetadata::V3), json.to_string()),
+        Stored::V2(json) => (serde_json::from_value(json.clone()).map(ArrayMetadata::V2), json.to_string()),
+    };
+    let metadata = metadata.map_err(|e| wrong(e.to_string()))?;
     // A checksum may come before Blosc.
-    let chunk_bytes = 64 + meta.grain.len() as u64 * meta.voxel_type.bytes() as u64;
-    let store = Arc::new(Store { folder: meta.array.clone(), blosc_limit: blosc.then_some(chunk_bytes) });
-    Array::new_with_metadata(store, "/", ArrayMetadata::V3(metadata)).map_err(|e| wrong(e.to_string()))
+    let blosc_limit = text.contains("blosc").then_some(meta.chunk_bytes.saturating_add(64));
+    let store = Arc::new(Store { folder: meta.folder.clone(), blosc_limit });
+    Array::new_with_metadata(store, "/", metadata).map_err(|e| wrong(e.to_string()))
 }
 
 impl OmeZarr {
@@ -88,7 +92,7 @@ impl Pieces for OmeZarr {
         };
         let chunk = || {
             let g = self.info.grain;
-            Place::part(&self.meta.array, format!("chunk {}/{}/{}", start.z / g.z, start.y / g.y, start.x / g.x))
+            Place::part(&self.meta.folder, format!("chunk {}/{}/{}", start.z / g.z, start.y / g.y, start.x / g.x))
         };
         let voxels = voxels.map_err(|e| match e {
             ArrayError::StorageError(StorageError::IOError(e)) if e.kind() != ErrorKind::UnexpectedEof => {

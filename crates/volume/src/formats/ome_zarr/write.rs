@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use zarrs::array::{ArrayBytes, ArrayToBytesCodecTraits, CodecOptions, Element, IntoArrayBytes};
 
-use super::metadata::{self, Meta};
+use super::metadata::Meta;
+use super::new;
+use super::node::{self, Stored};
 use super::read::{ZarrArray, open_array};
 use crate::formats::checks;
 use crate::{Block, Extent, Index, Place, Region, VolumeError, VolumeSpec, VolumeWriter, Voxels, fs};
@@ -33,21 +35,27 @@ impl ZarrWriter {
         let chunk =
             Extent::new(size(wanted.z, spec.extent.z), size(wanted.y, spec.extent.y), size(wanted.x, spec.extent.x));
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let array = json(&metadata::new_array(spec, chunk));
+        let array = json(&new::array(spec, chunk));
         fs::write_atomic(&path.join("0/zarr.json"), &array)?;
         // The group comes last: with it the volume exists.
-        fs::write_atomic(&path.join("zarr.json"), &json(&metadata::new_group(spec, &name)))?;
-        Self::new(path, spec.provenance.clone(), &metadata::read(path)?)
+        fs::write_atomic(&path.join("zarr.json"), &json(&new::group(spec, &name)))?;
+        Self::new(path, spec.provenance.clone(), &node::read(path)?)
     }
 
     /// Goes on with a volume that [`Self::create`] started: its metadata stay, chunks are added or replaced.
     pub fn reopen(path: &Path) -> Result<Self, VolumeError> {
-        let meta = metadata::read(path)?;
-        let grid = &meta.json["chunk_grid"]["configuration"]["chunk_shape"];
-        if meta.leading != 0 || *grid != serde_json::json!(meta.grain.to_array()) || meta.json["fill_value"] != 0 {
+        let meta = node::read(path)?;
+        let as_written = match &meta.stored {
+            Stored::V3(json) => {
+                let chunk = &json["chunk_grid"]["configuration"]["chunk_shape"];
+                *chunk == serde_json::json!(meta.grain.to_array()) && json["fill_value"] == 0
+            }
+            Stored::V2(_) => false,
+        };
+        if meta.leading != 0 || !as_written {
             return Err(VolumeError::Unsupported {
                 place: Place::file(path),
-                found: "an array with shards, more than three axes, or a fill value that is not 0".into(),
+                found: "Zarr v2, shards, more than three axes, or a fill value that is not 0".into(),
                 expected: "a volume that Deep3M wrote".into(),
                 hint: "Choose another output.".into(),
             });
@@ -64,7 +72,7 @@ impl ZarrWriter {
             provenance,
         };
         let array = open_array(meta)?;
-        Ok(Self { path: path.to_owned(), spec, chunk: meta.grain, array_folder: meta.array.clone(), array })
+        Ok(Self { path: path.to_owned(), spec, chunk: meta.grain, array_folder: meta.folder.clone(), array })
     }
 
     /// Encodes one chunk, filled up with zeros where it sticks out of the volume.
