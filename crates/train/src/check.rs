@@ -118,7 +118,9 @@ fn histogram(volume: &LabelledVolume) -> Result<BTreeMap<u32, u64>, TrainError> 
         match block.voxels() {
             Voxels::U8(voxels) => {
                 let mut of = [0_u64; 256];
-                voxels.iter().for_each(|&v| of[v as usize] += 1);
+                for &value in voxels {
+                    of[value as usize] += 1;
+                }
                 for (value, &count) in of.iter().enumerate().filter(|(_, c)| **c > 0) {
                     *counts.entry(value as u32).or_default() += count;
                 }
@@ -231,6 +233,72 @@ impl Tally {
             thickness: (self.borders > 0).then(|| 4.0 * self.foreground as f64 / perimeter),
             foreground_places: self.foreground_places,
             known_places: (self.unknown > 0).then_some(self.known_places),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+    use crate::testing::labelled;
+    use deep3m_volume::Index;
+
+    fn checked(
+        label: impl Fn(Index) -> u8,
+        foreground: Option<u32>,
+        ignore: Option<u32>,
+    ) -> Result<Checked, TrainError> {
+        check(&labelled(Extent::new(2, 120, 130), |_| 0, label), foreground, ignore)
+    }
+
+    #[test]
+    fn two_values_are_taken_as_they_are() {
+        for (background, foreground) in [(0_u8, 1_u8), (0, 255), (1, 2), (3, 200)] {
+            let label = |i: Index| if i.x < 13 { foreground } else { background };
+            let found = checked(label, None, None).unwrap();
+            assert_eq!(found.meaning.foreground, Some(foreground.into()));
+            assert_eq!((found.foreground, found.background, found.unknown), (2 * 120 * 13, 2 * 120 * 117, 0));
+        }
+        assert_eq!(checked(|_| 0, None, None).unwrap().foreground, 0);
+        assert_eq!(checked(|_| 255, None, None).unwrap().background, 0);
+        assert_eq!(checked(|i| (i.x % 2) as u8 * 9, Some(0), None).unwrap().meaning.of(9), Class::Background);
+    }
+
+    #[test]
+    fn an_ignored_value_is_neither() {
+        let found = checked(|i| [0, 1, 7][i.y as usize % 3], None, Some(7)).unwrap();
+        assert_eq!((found.foreground, found.background, found.unknown), (10400, 10400, 10400));
+        let places = found.known_places.unwrap();
+        assert_eq!((places.total(), found.foreground_places.total()), (20800, 10400));
+        let (cell, _) = places.draw(&mut Stream::of(&[1])).unwrap();
+        assert!(cell.fits(Extent::new(2, 120, 130)));
+    }
+
+    #[test]
+    fn many_values_are_listed_by_count() {
+        let error = checked(|i| if i.y < 60 { 5 } else { (i.x % 14) as u8 }, None, None).unwrap_err().to_string();
+        assert!(error.contains("14 values: 5 ("), "{error}");
+        assert!(error.contains(", …"), "{error}");
+    }
+
+    #[test]
+    fn thickness_is_the_diameter_of_discs_and_twice_the_width_of_strips() {
+        let disc = |i: Index| u8::from((i.y as i64 - 60).pow(2) + (i.x as i64 - 60).pow(2) <= 30 * 30);
+        let thickness = checked(disc, None, None).unwrap().thickness.unwrap();
+        assert!((thickness / 60.0 - 1.0).abs() < 0.1, "{thickness}");
+        // A slanted strip 10 pixels wide; along the axes alone the estimate is 4/π too large.
+        let strip = |i: Index| u8::from((i.y as f64 * 0.866 - i.x as f64 * 0.5).rem_euclid(200.0) < 10.0);
+        let thickness = checked(strip, None, None).unwrap().thickness.unwrap();
+        assert!((thickness / 20.0 - 1.0).abs() < 0.3, "{thickness}");
+    }
+
+    #[test]
+    fn tiles_cover_a_volume_of_any_grain() {
+        for grain in [Extent::new(1, 120, 130), Extent::new(3, 1, 130), Extent::new(64, 64, 64)] {
+            let extent = Extent::new(5, 1200, 1300);
+            assert_eq!(tiles(extent, grain).map(|t| t.extent.len()).sum::<usize>(), extent.len());
+            assert!(tiles(extent, grain).all(|t| t.fits(extent)));
         }
     }
 }

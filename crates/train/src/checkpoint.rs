@@ -141,9 +141,10 @@ impl Checkpoint {
                 })
                 .collect()
         };
-        let listed =
-            |name: &dyn Fn(usize) -> String| -> Vec<Vec<f32>> { (0..).map_while(|i| values(&name(i))).collect() };
-        let solver = (0..)
+        let listed = |name: &dyn Fn(usize) -> String| -> Vec<Vec<f32>> {
+            (0..file.len()).map_while(|i| values(&name(i))).collect()
+        };
+        let solver = (0..file.len())
             .map(|place| listed(&|moment| format!("solver/{place}/{moment}")))
             .take_while(|moments| !moments.is_empty())
             .collect();
@@ -166,7 +167,7 @@ fn stored(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     }
     let is_checkpoint = |path: &PathBuf| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        name.starts_with("iteration-") && path.extension().is_some_and(|e| e == "safetensors")
+        path.is_file() && name.starts_with("iteration-") && path.extension().is_some_and(|e| e == "safetensors")
     };
     Ok(files::list(folder)?.into_iter().filter(is_checkpoint).collect())
 }

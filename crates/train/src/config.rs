@@ -132,7 +132,7 @@ pub struct TrainConfig {
     pub average_loss: u32,
     /// Iterations between checkpoints; `None` is 2000 (CDeep3M's) or, under [`Budget::Minutes`], about one a minute.
     pub snapshot_interval: Option<u64>,
-    /// Iterations between validations; `None` is 8 in the run.
+    /// Iterations between validations; `None` is 6 in the run.
     pub validation_interval: Option<u64>,
     /// At most so many sections, evenly spaced over the validation volumes, are validated on.
     pub validation_sections: u32,

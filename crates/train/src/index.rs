@@ -98,7 +98,9 @@ mod tests {
             .filter(|i| (i.z * 7 + i.y * 3 + i.x * 5) % 61 == 0)
             .collect();
         let mut index = PlaceIndex::new(extent);
-        chosen.iter().for_each(|&i| index.add(i));
+        for &at in &chosen {
+            index.add(at);
+        }
         index.finish();
         assert_eq!(index.total(), chosen.len() as u64);
         let mut random = Stream::of(&[1]);

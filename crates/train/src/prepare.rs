@@ -9,6 +9,8 @@ use crate::check::{Checked, check, no_foreground};
 use crate::sampler::Source;
 use crate::{LabelledVolume, TrainConfig, TrainError, TrainingSet, grey};
 
+/// Pixels per bin to choose from, the coarsest first.
+const BINNINGS: [u32; 2] = [2, 1];
 /// Pieces of foreground keep at least this typical width (in pixels as the network sees them) when binning is chosen.
 const FINEST_PIECE: f64 = 12.0;
 
@@ -127,16 +129,40 @@ fn describe(set: &TrainingSet, training: &[Checked], validation: &[Checked], not
     }
 }
 
-/// 2 × 2 where the structures stay large enough to be told apart and the sections hold a patch; else none.
+/// The coarsest of [`BINNINGS`] with which structures stay large enough to be told apart and the sections hold a patch.
 ///
 /// A network that sees twice as far along each axis tells large structures from what resembles them, at a quarter of
 /// the cost.
 fn choose_binning(set: &TrainingSet, checks: &[Checked], patch: u32) -> Binning {
-    let coarse = Binning::square(2);
-    let holds_a_patch = set.training.iter().all(|v| {
-        let extent = v.images.info().extent;
-        extent.y.min(extent.x) >= 2 * u64::from(patch)
-    });
+    let smallest = set.training.iter().map(|v| v.images.info().extent).map(|e| e.y.min(e.x)).min().unwrap_or(0);
     let finest = checks.iter().filter_map(|c| c.thickness).fold(f64::INFINITY, f64::min);
-    if holds_a_patch && finest / 2.0 >= FINEST_PIECE { coarse } else { Binning::NONE }
+    let fits = |bin: u32| smallest >= u64::from(bin * patch) && finest / f64::from(bin) >= FINEST_PIECE;
+    Binning::square(BINNINGS.into_iter().find(|&bin| fits(bin)).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::labelled;
+    use deep3m_volume::Extent;
+
+    fn chosen(side: u64, radius: i64) -> Binning {
+        let label = move |i: deep3m_volume::Index| {
+            let (y, x) = (i.y as i64 % 100 - 50, i.x as i64 % 100 - 50);
+            u8::from(y * y + x * x <= radius * radius)
+        };
+        let set = TrainingSet {
+            training: vec![labelled(Extent::new(1, side, side), |i| i.x as u8, label)],
+            validation: Vec::new(),
+        };
+        let checks = [check(&set.training[0], None, None).unwrap()];
+        choose_binning(&set, &checks, 128)
+    }
+
+    #[test]
+    fn fine_structures_and_small_sections_are_not_binned() {
+        assert_eq!(chosen(600, 20), Binning::square(2));
+        assert_eq!(chosen(600, 5), Binning::NONE, "discs of 10 pixels");
+        assert_eq!(chosen(200, 20), Binning::NONE, "sections smaller than two patches");
+    }
 }

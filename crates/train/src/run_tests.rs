@@ -243,3 +243,18 @@ fn small_slices_sparse_labels_and_three_values_are_trained_on() {
     assert!(error.contains("seed was 0, is 3"), "{error}");
     assert_eq!(start(true).unwrap().outcome, Outcome::Finished);
 }
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_is_named_and_the_last_one_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("model");
+    let config = tiny(TrainConfig::deep3m(), 8);
+    run(&config, &out, Some(2)).unwrap();
+    let checkpoints = out.join("checkpoints/1fm");
+    let good = files::read(&files::list(&checkpoints).unwrap()[0]).unwrap();
+    // A folder of the next checkpoint's name is in its way, as a full disk would be.
+    std::fs::create_dir_all(checkpoints.join("iteration-000000004.safetensors/x")).unwrap();
+    let error = run(&config, &out, None).unwrap_err().to_string();
+    assert!(error.contains("iteration-000000004.safetensors: write"), "{error}");
+    assert_eq!(files::read(&checkpoints.join("iteration-000000002.safetensors")).unwrap(), good);
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use deep3m_net::{DeepEm3d, Frames, Inference, Mode, ModelDir, NamedTensor, NetConfig, ParamKind};
+use deep3m_net::{DeepEm3d, Frames, Inference, Mode, ModelDir, NamedTensor, NetConfig, NetError, ParamKind};
 
 use crate::average::{self, Average};
 use crate::checkpoint::{Checkpoint, Recent, State};
@@ -24,7 +24,7 @@ use crate::validate::Validation;
 use crate::{Budget, TrainConfig, TrainError, plot, schedule};
 
 /// Validations in a run, where no interval is set.
-const VALIDATIONS: u64 = 8;
+const VALIDATIONS: u64 = 6;
 /// Iterations between checkpoints where iterations are counted (CDeep3M's).
 const SNAPSHOT_ITERATIONS: u64 = 2000;
 /// Seconds between checkpoints where the clock decides.
@@ -50,6 +50,8 @@ pub(crate) struct Session<'a> {
     state: State,
     recent: VecDeque<Recent>,
     best: Option<Vec<NamedTensor>>,
+    /// What was validated last, and after which iteration.
+    measured: Option<(u64, Vec<NamedTensor>)>,
     clock: Clock,
     log: Log,
     loader: Loader,
@@ -113,6 +115,7 @@ impl<'a> Session<'a> {
             state,
             recent,
             best,
+            measured: None,
             clock,
             log,
             loader,
@@ -260,8 +263,9 @@ impl<'a> Session<'a> {
         let (frames, iteration) = (self.around.frames, self.state.iteration);
         if best {
             self.state.best = Some((iteration, scores));
-            self.best = Some(candidate);
+            self.best = Some(candidate.clone());
         }
+        self.measured = Some((iteration, candidate));
         self.state.validated = self.validations_by_now();
         self.state.last_validated = Some(iteration);
         let seconds = self.clock.seconds();
@@ -345,7 +349,10 @@ impl<'a> Session<'a> {
 
     /// The network's size, the tensors to keep (best by validation, else last), and the last ones.
     pub(crate) fn results(&self) -> Result<(NetConfig, Vec<NamedTensor>, Vec<NamedTensor>), TrainError> {
-        let last = self.candidate()?;
+        let last = match &self.measured {
+            Some((iteration, tensors)) if *iteration == self.state.iteration => tensors.clone(),
+            _ => self.candidate()?,
+        };
         let kept = self.best.clone().unwrap_or_else(|| last.clone());
         Ok((self.net.config().clone(), kept, last))
     }
@@ -392,7 +399,12 @@ pub(crate) fn backward(
 ) -> Result<(LossValue, Gradients), TrainError> {
     let [n, _, _, height, width] = batch.shape;
     let logits = net.forward(input(batch, net.device()), Mode::Train);
-    let host: Vec<f32> = logits.clone().without_autodiff().into_data().iter::<f32>().collect();
+    let failed = |e: burn::tensor::ExecutionError| NetError::Device {
+        device: format!("{:?}", net.device()),
+        message: e.to_string(),
+    };
+    let host = logits.clone().without_autodiff().try_into_data().map_err(failed)?;
+    let host: Vec<f32> = host.iter::<f32>().collect();
     let mut value = loss::evaluate(config.loss, &host, &batch.target, &batch.known, height * width);
     let gradient = std::mem::take(&mut value.gradient);
     let gradient = Tensor::<4>::from_data(TensorData::new(gradient, [n, 2, height, width]), net.device());

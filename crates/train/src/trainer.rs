@@ -131,8 +131,7 @@ impl Run<'_> {
     /// Updates that a model gets, where they are counted: its budget, or what the clock allowed, and those added.
     fn iterations(&self, checkpoint: Option<&Checkpoint>) -> Option<u64> {
         let base = match (self.budget, checkpoint.and_then(|c| c.state.finished)) {
-            (Budget::Iterations(n), _) => n,
-            (Budget::Minutes(_), Some(n)) => n,
+            (Budget::Iterations(n), _) | (Budget::Minutes(_), Some(n)) => n,
             (Budget::Minutes(_), None) => return None,
         };
         Some(base.saturating_add(self.config.add_iterations))

@@ -46,7 +46,9 @@ pub fn blur(section: &mut [f32], side: usize, sigma: f64, sharpen: Option<f64>) 
     const RADIUS: isize = 3;
     let mut kernel: Vec<f32> = (-RADIUS..=RADIUS).map(|d| (-0.5 * (d as f64 / sigma).powi(2)).exp() as f32).collect();
     let sum: f32 = kernel.iter().sum();
-    kernel.iter_mut().for_each(|w| *w /= sum);
+    for weight in &mut kernel {
+        *weight /= sum;
+    }
     let at = |i: isize| crate::sampler::mirror(i as i64, side as u64) as usize;
     let across: Vec<f32> = section
         .chunks_exact(side)
@@ -72,7 +74,7 @@ pub fn blur(section: &mut [f32], side: usize, sigma: f64, sharpen: Option<f64>) 
 /// surroundings too.
 pub fn cutout(patch: &mut Patch, random: &mut Stream) {
     let side = patch.side;
-    for _ in 0..1 + random.below(3) {
+    for _ in 0..=random.below(3) {
         let size = (side / 16).max(1) + random.below((side / 5 - side / 16).max(1) as u64) as usize;
         let (y, x) = (random.below((side - size) as u64) as usize, random.below((side - size) as u64) as usize);
         let grey = random.around_zero(1.0) as f32;

@@ -163,7 +163,9 @@ impl Source {
         }
         let (target, known) = self.label(z, bounds)?;
         let mut known = warp.sample(&known, &bounds, frames / 2);
-        known.iter_mut().for_each(|k| *k = f32::from(u8::from(*k > 0.99)));
+        for known in &mut known {
+            *known = f32::from(u8::from(*known > 0.99));
+        }
         let target = warp.sample(&target, &bounds, frames / 2);
         Ok(Patch { frames, side: warp.side(), image: planes.concat(), target, known })
     }

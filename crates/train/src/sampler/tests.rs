@@ -19,7 +19,7 @@ fn source(volume: crate::LabelledVolume, ignore: Option<u32>, binning: Binning, 
 
 /// Images that equal their labels: 0 and 1.
 fn mirror_of_labels(extent: Extent) -> crate::LabelledVolume {
-    let label = |i: deep3m_volume::Index| u8::from((i.y / 5 + i.x / 7 + i.z) % 3 == 0);
+    let label = |i: deep3m_volume::Index| u8::from((i.y / 5 + i.x / 7 + i.z).is_multiple_of(3));
     labelled(extent, label, label)
 }
 
@@ -154,4 +154,36 @@ fn the_edge_is_mirrored_as_prediction_does() {
     let at = |i| mirror(i, 4);
     assert_eq!([-5, -2, -1, 0, 3, 4, 5, 7].map(at), [1, 2, 1, 0, 3, 2, 1, 1]);
     assert_eq!(mirror(-7, 1), 0);
+}
+
+/// Time per patch on real sections: `cargo test -p deep3m-train --release -- --ignored patches_are_cheap --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn patches_are_cheap() {
+    let data = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/mito-sbem/train"));
+    if !data.exists() {
+        eprintln!("SKIPPED: {} absent", data.display());
+        return;
+    }
+    let open = |name: &str| deep3m_volume::open(&data.join(name)).unwrap();
+    let volume = crate::LabelledVolume { images: open("images"), labels: open("labels") };
+    let begun = std::time::Instant::now();
+    let checked = check(&volume, None, None).unwrap();
+    eprintln!(
+        "check: {:.2} s, {} voxels of foreground, typical width {:?} px",
+        begun.elapsed().as_secs_f64(),
+        checked.foreground,
+        checked.thickness
+    );
+    let config = crate::TrainConfig::deep3m();
+    let normalisation = crate::grey::estimate(std::slice::from_ref(&volume)).unwrap();
+    let sources = Arc::new(vec![Source::new(volume, checked, Binning::square(2), normalisation, Border::Mirror)]);
+    for frames in [1, 3, 5] {
+        let sampler = Sampler::new(Arc::clone(&sources), config.sampling, config.augmentation, frames, 256);
+        let draw = |n| (0..n).for_each(|s| drop(sampler.draw(&mut Stream::of(&[s])).unwrap()));
+        draw(20);
+        let begun = std::time::Instant::now();
+        draw(40);
+        eprintln!("{frames} sections, 256², binning 2: {:.1} ms a patch", 1e3 * begun.elapsed().as_secs_f64() / 40.0);
+    }
 }
