@@ -147,13 +147,79 @@ impl Block {
     }
 }
 
-/// Copies a volume into a writer, grain by grain in order; memory is one grain (and what the reader holds).
+/// Voxels that [`copy`] holds at once, in bytes, where a grain is not larger.
+const COPY_BYTES: u64 = 128 << 20;
+
+/// Copies a volume into a writer, in order, in blocks of about 128 MiB (or a grain of the writer, where that is larger).
 ///
-/// `progress` hears the number of voxels after each grain.
+/// `progress` hears the number of voxels after each block.
 pub fn copy(source: &dyn Volume, target: &dyn VolumeWriter, progress: &mut dyn FnMut(u64)) -> Result<(), VolumeError> {
-    for tile in Region::whole(source.info().extent).tiles(target.grain()) {
+    let info = source.info();
+    for tile in Region::whole(info.extent).tiles(copy_block(info, target.grain(), COPY_BYTES)) {
         target.write(tile.start, &source.read(tile)?)?;
         progress(tile.extent.len() as u64);
     }
     target.finish()
+}
+
+/// Whole grains of the target that cover, as far as they fit the budget, whole grains of the source, so that few of
+/// these are decoded twice: a section of a PNG folder once for all chunks in it, not once for each.
+fn copy_block(info: &VolumeInfo, grain: Extent, budget: u64) -> Extent {
+    let Extent { mut z, mut y, mut x } = grain;
+    let bytes = info.voxel_type.bytes() as u64;
+    // How often the grain goes into the wanted size, as far as the budget reaches with the other two sizes as they are.
+    let grow = |size: u64, grain: u64, wanted: u64, others: u64| {
+        let room = budget / others.saturating_mul(bytes).saturating_mul(grain).max(1);
+        size.max(grain.saturating_mul(wanted.div_ceil(grain).min(room)))
+    };
+    z = grow(z, grain.z, info.grain.z, y.saturating_mul(x));
+    y = grow(y, grain.y, info.grain.y, z.saturating_mul(x));
+    x = grow(x, grain.x, info.extent.x, z.saturating_mul(y));
+    y = grow(y, grain.y, info.extent.y, z.saturating_mul(x));
+    Extent::new(z, y, x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::VoxelType;
+    use proptest::prelude::*;
+
+    fn info(extent: Extent, grain: Extent) -> VolumeInfo {
+        let voxel_type = VoxelType::U8;
+        VolumeInfo { path: PathBuf::new(), format: Format::OmeZarr, extent, voxel_type, voxel_size: None, grain }
+    }
+
+    #[test]
+    fn a_copy_decodes_sections_once() {
+        let chunk = Extent::new(32, 128, 128);
+        let slices = |side: u64| info(Extent::new(500, side, side), Extent::new(1, side, side));
+        assert_eq!(copy_block(&slices(1000), chunk, COPY_BYTES), Extent::new(32, 1024, 1024), "all of 32 sections");
+        assert_eq!(copy_block(&slices(4096), chunk, COPY_BYTES), Extent::new(32, 4096, 1024), "a part that fits");
+        let chunks = info(Extent::new(500, 2048, 2048), Extent::new(64, 128, 128));
+        let section = Extent::new(1, 2048, 2048);
+        assert_eq!(
+            copy_block(&chunks, section, COPY_BYTES),
+            Extent::new(32, 2048, 2048),
+            "sections of the same chunks"
+        );
+        assert_eq!(copy_block(&chunks, section, 0), section, "at least a grain");
+    }
+
+    proptest! {
+        #[test]
+        fn a_copy_takes_whole_grains_within_the_budget(
+            source in (1_u64..99, 1_u64..99, 1_u64..99),
+            grain in (1_u64..99, 1_u64..99, 1_u64..99),
+            budget in 0_u64..2_000_000,
+        ) {
+            let grain = Extent::new(grain.0, grain.1, grain.2);
+            let info = info(Extent::new(99, 99, 99), Extent::new(source.0, source.1, source.2));
+            let block = copy_block(&info, grain, budget);
+            for (b, g) in block.to_array().into_iter().zip(grain.to_array()) {
+                prop_assert!(b.is_multiple_of(g) && b > 0);
+            }
+            prop_assert!(block == grain || block.len() as u64 <= budget, "{} of {}", block, budget);
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::{Kind, no_labels_of_32_bits, png};
 use crate::formats::{checks, tiff};
 use crate::{Block, Extent, Index, Region, VolumeError, VolumeSpec, VolumeWriter, VoxelType, fs};
@@ -56,14 +58,20 @@ impl VolumeWriter for SliceWriter {
 
     fn write(&self, start: Index, block: &Block) -> Result<(), VolumeError> {
         checks::block(&self.folder, &self.spec, self.grain(), start, block)?;
-        for z in 0..block.extent().z {
-            let path = self.path(start.z + z);
-            let section = block.crop(Region::section(block.extent(), z));
-            let bytes = match self.kind {
-                Kind::Png => png::encode(&path, section.extent(), section.voxels(), self.spec.voxel_size)?,
-                Kind::Tiff => tiff::encode_section(&path, &section, self.spec.voxel_size)?,
+        let sections: Vec<u64> = (0..block.extent().z).collect();
+        // In batches, so that encoded sections do not pile up beside a large block.
+        for batch in sections.chunks(16) {
+            let encode = |&z: &u64| -> Result<(PathBuf, Vec<u8>), VolumeError> {
+                let path = self.path(start.z + z);
+                let section = block.crop(Region::section(block.extent(), z));
+                let bytes = match self.kind {
+                    Kind::Png => png::encode(&path, section.extent(), section.voxels(), self.spec.voxel_size)?,
+                    Kind::Tiff => tiff::encode_section(&path, &section, self.spec.voxel_size)?,
+                };
+                Ok((path, bytes))
             };
-            fs::write_piece(&path, &bytes)?;
+            let encoded: Vec<_> = batch.par_iter().map(encode).collect();
+            fs::write_pieces(&encoded.into_iter().collect::<Result<Vec<_>, _>>()?)?;
         }
         Ok(())
     }
