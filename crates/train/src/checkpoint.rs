@@ -38,6 +38,8 @@ pub struct State {
     pub best: Option<(u64, Scores)>,
     /// Once the model is done: the number of updates that its budget came to (without iterations added later).
     pub finished: Option<u64>,
+    /// The iteration after which its weights were last written into the model directory.
+    pub kept: Option<u64>,
 }
 
 /// What one iteration's batches said.
@@ -194,6 +196,7 @@ mod tests {
             last_validated: Some(8),
             best: Some((5, scores)),
             finished: Some(iteration),
+            kept: None,
         };
         let solver = vec![vec![vec![1.0, 2.0], vec![3.0, 4.0]], vec![vec![5.0], vec![f32::MIN_POSITIVE]]];
         let best = Some(weights.clone());

@@ -325,7 +325,7 @@ impl<'a> Session<'a> {
         Ok(path)
     }
 
-    /// The last validation and the last checkpoint; `None` where stopped before.
+    /// The last validation; `None` where stopped before, with a checkpoint.
     fn finish(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<Option<ModelSummary>, TrainError> {
         let measured = self.state.last_validated == Some(self.state.iteration);
         if !measured && !self.around.validation.is_empty() {
@@ -335,8 +335,7 @@ impl<'a> Session<'a> {
             self.save(observer)?;
             return Ok(None);
         }
-        self.state.finished.get_or_insert(self.state.iteration);
-        self.save(observer)?;
+        self.state.seconds = self.clock.seconds();
         let (loss, _) = self.shown();
         Ok(Some(ModelSummary {
             frames: self.around.frames,
@@ -345,6 +344,13 @@ impl<'a> Session<'a> {
             loss,
             best: self.state.best,
         }))
+    }
+
+    /// Writes the last checkpoint, once the results are in the model directory.
+    pub(crate) fn close(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<(), TrainError> {
+        self.state.finished.get_or_insert(self.state.iteration);
+        self.state.kept = Some(self.state.iteration);
+        self.save(observer).map(drop)
     }
 
     /// The network's size, the tensors to keep (best by validation, else last), and the last ones.

@@ -101,6 +101,7 @@ pub fn train(
             return Ok(TrainSummary { outcome: Outcome::Interrupted, models });
         };
         run.keep(&session, &summary, &mut model)?;
+        session.close(observer)?;
         let scores = summary.best.map(|(_, scores)| scores);
         let (iteration, seconds) = (summary.iterations, summary.seconds);
         observer(TrainEvent::Finished { frames, iteration, seconds, scores });
@@ -139,7 +140,7 @@ impl Run<'_> {
 
     fn is_finished(&self, checkpoint: Option<&Checkpoint>) -> bool {
         let Some(checkpoint) = checkpoint else { return false };
-        checkpoint.state.finished.is_some()
+        checkpoint.state.kept == Some(checkpoint.state.iteration)
             && self.iterations(Some(checkpoint)).is_some_and(|n| checkpoint.state.iteration >= n)
     }
 
