@@ -4,6 +4,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 /// A matrix in a slice.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
@@ -99,6 +101,31 @@ pub(super) fn multiply(target: &mut ViewMut<'_>, a: View<'_>, b: View<'_>, add: 
             gemm::Parallelism::None,
         );
     }
+}
+
+/// `rows` × `columns` values as `columns` × `rows`.
+pub(super) fn transpose(source: &[f32], rows: usize, columns: usize, target: &mut [f32]) {
+    // Squares that fit the cache, so that neither side is read or written across all of memory.
+    const SQUARE: usize = 16;
+    for top in (0..rows).step_by(SQUARE) {
+        for left in (0..columns).step_by(SQUARE) {
+            let right = (left + SQUARE).min(columns);
+            for row in top..(top + SQUARE).min(rows) {
+                for (column, &value) in (left..right).zip(&source[row * columns + left..row * columns + right]) {
+                    target[column * rows + row] = value;
+                }
+            }
+        }
+    }
+}
+
+/// Each of the matrices in `source`, of `rows` × `columns`, transposed.
+pub(super) fn transposed(source: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut target = vec![0.0; source.len()];
+    let size = rows * columns;
+    let pairs = target.par_chunks_exact_mut(size).zip(source.par_chunks_exact(size));
+    pairs.for_each(|(target, source)| transpose(source, rows, columns, target));
+    target
 }
 
 #[cfg(test)]

@@ -16,11 +16,13 @@ mod normal;
 
 pub(crate) use gradient::{Normalised, conv_norm, conv_rectified, head_norm, head_rectified};
 
-/// Floats of a band's unfolded input: 2 MB, what a core's own cache holds of it.
-const BAND: usize = 1 << 19;
+/// Floats of a band's unfolded input: 512 kB, half of a core's own cache.
+const BAND: usize = 1 << 17;
+
+/// Pixels of a band, at least: fewer would read a wide layer's weights too often.
+const BAND_PIXELS: usize = 256;
 
 /// How many rows of `columns` pixels make a band, if each pixel takes `values` floats.
-const fn band_rows(values: usize, columns: usize) -> usize {
-    let rows = BAND / (values * columns);
-    if rows == 0 { 1 } else { rows }
+fn band_rows(values: usize, columns: usize) -> usize {
+    (BAND / (values * columns)).max(BAND_PIXELS.div_ceil(columns))
 }
