@@ -4,6 +4,16 @@
 //! [`Volume::read`] returns the voxels of a [`Region`], [`VolumeWriter::write`] takes a [`Block`].
 //!
 //! [`open()`] chooses the format from the address, [`create()`] from the ending of the output's name.
+//!
+//! | format | address | read | written |
+//! |---|---|---|---|
+//! | OME-Zarr | folder `….zarr` | 0.3 to 0.5, also sharded; plain Zarr arrays; 8, 16, 32 bits | 0.5, zstd |
+//! | TIFF stack | `….tif`, `….tiff` | pages, ImageJ, OME-TIFF, BigTIFF; strips and tiles; 1 to 32 bits | as Fiji does, Deflate |
+//! | PNG slices | folder | grey or palette, 1 to 16 bits | 8, 16 bits |
+//! | TIFF slices | folder | as a stack | as a stack ([`create_as`]) |
+//!
+//! An open volume keeps decoded pieces, at most [`OpenOptions::cache_bytes`] for all threads together (256 MiB unless
+//! set): many small reads of the same sections decode each section once.
 
 mod binning;
 mod cache;
