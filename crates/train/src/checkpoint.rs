@@ -30,6 +30,8 @@ pub struct State {
     pub seconds: f64,
     /// The last iterations: summed cross-entropy of their batches, pixels labelled right, pixels with a known label.
     pub recent: Vec<Recent>,
+    /// How often and on how many sections is validated, once that is known.
+    pub plan: Option<Plan>,
     /// Validations that were due so far and made.
     pub validated: u64,
     /// The iteration of the last validation.
@@ -40,6 +42,15 @@ pub struct State {
     pub finished: Option<u64>,
     /// The iteration after which its weights were last written into the model directory.
     pub kept: Option<u64>,
+}
+
+/// How a run is validated; the same sections all along, so that scores can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// How often in the run.
+    pub validations: u64,
+    /// On how many sections.
+    pub sections: u32,
 }
 
 /// What one iteration's batches said.
@@ -192,6 +203,7 @@ mod tests {
             iteration,
             seconds: 1.5,
             recent,
+            plan: Some(Plan { validations: 6, sections: 8 }),
             validated: 2,
             last_validated: Some(8),
             best: Some((5, scores)),

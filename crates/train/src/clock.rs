@@ -19,7 +19,7 @@ pub struct Clock {
     started: Instant,
     /// Seconds kept back for what comes after the last iteration.
     reserve: f64,
-    /// The longest iteration seen lately, decaying.
+    /// The longest iteration seen lately, forgotten by a tenth with each.
     step: f64,
     last: f64,
 }
@@ -48,6 +48,11 @@ impl Clock {
     /// Says that the iteration ended.
     pub fn end_iteration(&mut self) {
         self.step = (self.seconds() - self.last).max(0.9 * self.step);
+    }
+
+    /// Seconds that an iteration takes, at most.
+    pub const fn step(&self) -> f64 {
+        self.step
     }
 
     /// Says how long validation, estimates and saving took: so long is kept back for the end, with a tenth to spare.

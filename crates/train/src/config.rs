@@ -231,7 +231,7 @@ impl TrainConfig {
             normalise: true,
             average_share: 0.1,
             statistics_decay: 0.9,
-            statistics_batches: 16,
+            statistics_batches: 8,
             border: Border::Mirror,
             output_shift: 0.5,
             ..Self::cdeep3m()

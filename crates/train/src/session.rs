@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use deep3m_net::{DeepEm3d, Frames, Inference, Mode, ModelDir, NamedTensor, NetConfig, NetError, ParamKind};
 
 use crate::average::{self, Average};
-use crate::checkpoint::{Checkpoint, Recent, State};
+use crate::checkpoint::{Checkpoint, Plan, Recent, State};
 use crate::clock::{Clock, Limit};
 use crate::event::{ModelSummary, TrainEvent};
 use crate::folder::Folder;
@@ -25,6 +25,10 @@ use crate::{Budget, TrainConfig, TrainError, plot, schedule};
 
 /// Validations in a run, where no interval is set.
 const VALIDATIONS: u64 = 6;
+/// The share of a run by the clock that validations may take, all together.
+const VALIDATION_SHARE: f64 = 0.08;
+/// Iterations by which the time of one is known well enough to plan.
+const TIMED_ITERATIONS: u64 = 3;
 /// Iterations between checkpoints where iterations are counted (CDeep3M's).
 const SNAPSHOT_ITERATIONS: u64 = 2000;
 /// Seconds between checkpoints where the clock decides.
@@ -134,6 +138,7 @@ impl<'a> Session<'a> {
             weights: self.net.config().parameter_count(),
         });
         loop {
+            self.plan();
             if self.validation_is_due() {
                 self.validate(observer)?;
             }
@@ -239,11 +244,38 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Decides how often and on how much to validate. By the clock, as the speed of this machine allows: the time of an
+    /// iteration tells that of a validation, for a forward pass takes a third of both passes.
+    fn plan(&mut self) {
+        if self.state.plan.is_some() {
+            return;
+        }
+        let config = self.around.config;
+        let most = config.validation_sections.max(1);
+        let Limit::Seconds(seconds) = self.clock.limit() else {
+            self.state.plan = Some(Plan { validations: VALIDATIONS, sections: most });
+            return;
+        };
+        if self.state.iteration < TIMED_ITERATIONS {
+            return;
+        }
+        let batch = self.clock.step() / f64::from(config.iter_size) / 3.0;
+        let pixels = f64::from(config.batch) * f64::from(config.patch).powi(2);
+        let section = batch * self.around.validation.pixels_per_section() / pixels;
+        let statistics = batch * f64::from(config.statistics_batches);
+        let plan = plan(VALIDATION_SHARE * seconds, statistics, section, most);
+        self.clock.keep_back(statistics + section * f64::from(plan.sections));
+        self.state.plan = Some(plan);
+    }
+
     /// How many validations should have been made by now.
     fn validations_by_now(&self) -> u64 {
         match self.around.config.validation_interval {
             Some(interval) => self.state.iteration / interval,
-            None => (self.clock.progress(self.state.iteration) * VALIDATIONS as f64) as u64,
+            None => {
+                let validations = self.state.plan.map_or(0, |plan| plan.validations);
+                (self.clock.progress(self.state.iteration) * validations as f64) as u64
+            }
         }
     }
 
@@ -258,7 +290,8 @@ impl<'a> Session<'a> {
         let begun = Instant::now();
         let candidate = self.candidate()?;
         let model = Inference::from_tensors(self.net.config().clone(), &candidate, self.around.device)?;
-        let Some(scores) = self.around.validation.scores(&model, &|| !self.stopped())? else { return Ok(()) };
+        let sections = self.state.plan.map_or(1, |plan| plan.sections) as usize;
+        let Some(scores) = self.around.validation.scores(&model, sections, &|| !self.stopped())? else { return Ok(()) };
         let best = self.state.best.is_none_or(|(_, before)| scores.better_than(&before));
         let (frames, iteration) = (self.around.frames, self.state.iteration);
         if best {
@@ -369,6 +402,14 @@ impl<'a> Session<'a> {
     }
 }
 
+/// How often and on how many sections to validate within `seconds` in all, if a validation takes `fixed` seconds and
+/// `section` more for each section: often first, then on many sections. Once, at the end, in any case.
+fn plan(seconds: f64, fixed: f64, section: f64, most: u32) -> Plan {
+    let validations = ((seconds / (fixed + 2.0 * section)) as u64).clamp(1, VALIDATIONS);
+    let sections = ((seconds / validations as f64 - fixed) / section).clamp(1.0, f64::from(most)) as u32;
+    Plan { validations, sections }
+}
+
 /// The network that a model starts from.
 fn first_network(
     config: &TrainConfig,
@@ -417,4 +458,17 @@ pub(crate) fn backward(
     // The derivative of Σ logits · gradient by the logits is the gradient: backpropagation starts from it.
     let mut gradients = (logits * gradient).sum().backward();
     Ok((value, net.gradients(&mut gradients)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn validation_takes_its_share_of_the_time_and_no_more() {
+        assert_eq!(plan(480.0, 1.0, 1.0, 8), Plan { validations: 6, sections: 8 });
+        assert_eq!(plan(24.0, 1.0, 1.0, 8), Plan { validations: 6, sections: 3 });
+        assert_eq!(plan(8.0, 2.0, 1.0, 8), Plan { validations: 2, sections: 2 });
+        assert_eq!(plan(0.1, 2.0, 1.0, 8), Plan { validations: 1, sections: 1 });
+    }
 }

@@ -67,7 +67,7 @@ pub fn train(
     run.budget = before.map_or(config.budget, |c| c.budget);
     run.folder.claim(&Identity { config: TrainConfig { budget: run.budget, ..config.clone() }, ..identity })?;
     let mut model = run.open_model(&data)?;
-    let validation = Validation::new(Arc::clone(&data.validation), config.validation_sections);
+    let validation = Validation::new(Arc::clone(&data.validation));
     let mut models: Vec<ModelSummary> = Vec::new();
     let count = states.len();
     for (index, (frames, checkpoint)) in states.into_iter().enumerate() {

@@ -25,18 +25,15 @@ const SMALLEST: f32 = 1e-7;
 pub struct Validation {
     /// Labelled volumes as the network sees them.
     sources: Arc<Vec<Source>>,
-    /// Source and section.
+    /// Source and section, all of them.
     sections: Vec<(usize, u64)>,
 }
 
 impl Validation {
-    /// At most `most` sections, evenly spaced over all volumes.
-    pub fn new(sources: Arc<Vec<Source>>, most: u32) -> Self {
-        let all: Vec<(usize, u64)> =
+    /// The sections of these volumes.
+    pub fn new(sources: Arc<Vec<Source>>) -> Self {
+        let sections =
             sources.iter().enumerate().flat_map(|(i, source)| (0..source.depth()).map(move |z| (i, z))).collect();
-        let take = (most as usize).min(all.len());
-        // The middles of `take` equal parts.
-        let sections = (0..take).map(|i| all[(2 * i + 1) * all.len() / (2 * take)]).collect();
         Self { sources, sections }
     }
 
@@ -45,16 +42,36 @@ impl Validation {
         self.sections.is_empty()
     }
 
-    /// Number of sections validated on.
+    /// Number of sections.
     pub fn len(&self) -> usize {
         self.sections.len()
     }
 
-    /// Scores of a model. `keep_going` is asked between sections; `None` where it says no.
-    pub fn scores(&self, model: &Inference, keep_going: &dyn Fn() -> bool) -> Result<Option<Scores>, TrainError> {
+    /// Pixels that the network sees for a section of mean size, its surroundings included.
+    pub fn pixels_per_section(&self) -> f64 {
+        let pixels = |&(source, _): &(usize, u64)| {
+            let (height, width) = self.sources[source].size();
+            ((height + 2 * MARGIN) * (width + 2 * MARGIN)) as f64
+        };
+        self.sections.iter().map(pixels).sum::<f64>() / self.len().max(1) as f64
+    }
+
+    /// At most `most` sections, evenly spaced over all: the middles of as many equal parts.
+    fn chosen(&self, most: usize) -> impl Iterator<Item = (usize, u64)> {
+        let (all, take) = (self.sections.len(), most.min(self.sections.len()));
+        (0..take).map(move |i| self.sections[(2 * i + 1) * all / (2 * take)])
+    }
+
+    /// Scores of a model on at most `most` sections. `keep_going` is asked between sections; `None` where it says no.
+    pub fn scores(
+        &self,
+        model: &Inference,
+        most: usize,
+        keep_going: &dyn Fn() -> bool,
+    ) -> Result<Option<Scores>, TrainError> {
         let mut counts = Confusion::default();
         let mut loss = 0.0;
-        for &(source, z) in &self.sections {
+        for (source, z) in self.chosen(most) {
             if !keep_going() {
                 return Ok(None);
             }
