@@ -261,7 +261,7 @@ impl<'a> Session<'a> {
         }
         let batch = self.clock.step() / f64::from(config.iter_size) / 3.0;
         let pixels = f64::from(config.batch) * f64::from(config.patch).powi(2);
-        let section = batch * self.around.validation.pixels_per_section() / pixels;
+        let section = batch * self.around.validation.pixels_per_field() / pixels;
         let statistics = batch * f64::from(config.statistics_batches);
         let plan = plan(VALIDATION_SHARE * seconds, statistics, section, most);
         self.clock.keep_back(statistics + section * f64::from(plan.sections));

@@ -1,7 +1,8 @@
-//! How well a model does on sections that it never trained on, at the volume's own resolution.
+//! How well a model does on fields that it never trained on, at the volume's own resolution.
 //!
-//! Sections are predicted whole, mirrored at their borders, once (no variations); sections larger than a tile are
-//! predicted in tiles that overlap. It is a measure of progress; the score to publish is that of a prediction.
+//! A field is a section, or a tile of it where sections are large, so that memory does not grow with the volume. It is
+//! predicted once (no variations), with its surroundings, mirrored at the section's border. That is a measure of
+//! progress; the score to publish is that of a prediction.
 
 use std::sync::Arc;
 
@@ -14,55 +15,73 @@ use crate::check::Class;
 use crate::metrics::Scores;
 use crate::sampler::{Source, mirror};
 
-/// Height and width of what is predicted at once, without its surroundings, in pixels as the network sees them.
-const TILE: usize = 1024;
-/// Pixels around a tile that are predicted with it and dropped.
+/// Height and width of the largest field, in pixels as the network sees them.
+const FIELD: usize = 1024;
+/// Pixels around a field that are predicted with it and dropped.
 const MARGIN: usize = 32;
 /// Probabilities are held this far from 0 and 1 before their logarithm is taken.
 const SMALLEST: f32 = 1e-7;
 
-/// Sections to validate on.
+/// Fields to validate on.
 pub struct Validation {
     /// Labelled volumes as the network sees them.
     sources: Arc<Vec<Source>>,
-    /// Source and section, all of them.
-    sections: Vec<(usize, u64)>,
+    /// All fields.
+    fields: Vec<Field>,
+}
+
+/// A part of a section, in pixels as the network sees them.
+#[derive(Clone, Copy)]
+struct Field {
+    source: usize,
+    z: u64,
+    bounds: Bounds,
 }
 
 impl Validation {
-    /// The sections of these volumes.
+    /// The fields of these volumes.
     pub fn new(sources: Arc<Vec<Source>>) -> Self {
-        let sections =
-            sources.iter().enumerate().flat_map(|(i, source)| (0..source.depth()).map(move |z| (i, z))).collect();
-        Self { sources, sections }
+        let mut fields = Vec::new();
+        for (index, source) in sources.iter().enumerate() {
+            let (height, width) = source.size();
+            // Equal parts, none larger than a field.
+            let parts = |size: usize| {
+                let count = size.div_ceil(FIELD);
+                (0..count).map(move |i| (i * size / count, (i + 1) * size / count - i * size / count))
+            };
+            for z in 0..source.depth() {
+                for (row, rows) in parts(height) {
+                    let of_row = parts(width).map(|(column, columns)| Bounds { row, column, rows, columns });
+                    fields.extend(of_row.map(|bounds| Field { source: index, z, bounds }));
+                }
+            }
+        }
+        Self { sources, fields }
     }
 
     /// Whether there is nothing to validate on.
     pub fn is_empty(&self) -> bool {
-        self.sections.is_empty()
+        self.fields.is_empty()
     }
 
-    /// Number of sections.
+    /// Number of fields.
     pub fn len(&self) -> usize {
-        self.sections.len()
+        self.fields.len()
     }
 
-    /// Pixels that the network sees for a section of mean size, its surroundings included.
-    pub fn pixels_per_section(&self) -> f64 {
-        let pixels = |&(source, _): &(usize, u64)| {
-            let (height, width) = self.sources[source].size();
-            ((height + 2 * MARGIN) * (width + 2 * MARGIN)) as f64
-        };
-        self.sections.iter().map(pixels).sum::<f64>() / self.len().max(1) as f64
+    /// Pixels that the network sees for a field of mean size, its surroundings included.
+    pub fn pixels_per_field(&self) -> f64 {
+        let pixels = |f: &Field| (padded(f.bounds.rows) * padded(f.bounds.columns)) as f64;
+        self.fields.iter().map(pixels).sum::<f64>() / self.len().max(1) as f64
     }
 
-    /// At most `most` sections, evenly spaced over all: the middles of as many equal parts.
-    fn chosen(&self, most: usize) -> impl Iterator<Item = (usize, u64)> {
-        let (all, take) = (self.sections.len(), most.min(self.sections.len()));
-        (0..take).map(move |i| self.sections[(2 * i + 1) * all / (2 * take)])
+    /// At most `most` fields, evenly spaced over all: the middles of as many equal parts.
+    fn chosen(&self, most: usize) -> impl Iterator<Item = Field> {
+        let (all, take) = (self.fields.len(), most.min(self.fields.len()));
+        (0..take).map(move |i| self.fields[(2 * i + 1) * all / (2 * take)])
     }
 
-    /// Scores of a model on at most `most` sections. `keep_going` is asked between sections; `None` where it says no.
+    /// Scores of a model on at most `most` fields. `keep_going` is asked between them; `None` where it says no.
     pub fn scores(
         &self,
         model: &Inference,
@@ -71,38 +90,33 @@ impl Validation {
     ) -> Result<Option<Scores>, TrainError> {
         let mut counts = Confusion::default();
         let mut loss = 0.0;
-        for (source, z) in self.chosen(most) {
+        for field in self.chosen(most) {
             if !keep_going() {
                 return Ok(None);
             }
-            let source = &self.sources[source];
-            let probability = probability(source, z, model)?;
-            loss += count(source, z, &probability, &mut counts)?;
+            let source = &self.sources[field.source];
+            let probability = probability(source, &field, model)?;
+            loss += count(source, &field, &probability, &mut counts)?;
         }
         let voxels = counts.total().max(1) as f64;
         Ok(Some(Scores::new(loss / voxels, &counts)))
     }
 }
 
-/// The probability of foreground of a section, as the network sees it (binned).
-fn probability(source: &Source, z: u64, model: &Inference) -> Result<Vec<f32>, TrainError> {
-    let (height, width) = source.size();
+/// The size at which `pixels` with their surroundings are predicted.
+const fn padded(pixels: usize) -> usize {
+    (pixels + 2 * MARGIN).next_multiple_of(NetConfig::MULTIPLE)
+}
+
+/// The probability of foreground of a field, as the network sees it (binned).
+fn probability(source: &Source, field: &Field, model: &Inference) -> Result<Vec<f32>, TrainError> {
     let frames = model.config().frames().count();
-    let mut whole = vec![0.0; height * width];
-    for row in (0..height).step_by(TILE) {
-        for column in (0..width).step_by(TILE) {
-            let tile = Bounds { row, column, rows: TILE.min(height - row), columns: TILE.min(width - column) };
-            let padded = |n: usize| (n + 2 * MARGIN).next_multiple_of(NetConfig::MULTIPLE);
-            let (rows, columns) = (padded(tile.rows), padded(tile.columns));
-            let input = surroundings(source, z, frames, &tile, rows, columns)?;
-            let output = model.foreground(&input, 1, rows, columns)?;
-            for y in 0..tile.rows {
-                let from = &output[(y + MARGIN) * columns + MARGIN..][..tile.columns];
-                whole[(row + y) * width + column..][..tile.columns].copy_from_slice(from);
-            }
-        }
-    }
-    Ok(whole)
+    let Bounds { rows, columns, .. } = field.bounds;
+    let (height, width) = (padded(rows), padded(columns));
+    let input = surroundings(source, field.z, frames, &field.bounds, height, width)?;
+    let output = model.foreground(&input, 1, height, width)?;
+    let inner = output.chunks_exact(width).skip(MARGIN).take(rows);
+    Ok(inner.flat_map(|line| &line[MARGIN..MARGIN + columns]).copied().collect())
 }
 
 /// The sections around a tile with [`MARGIN`] pixels before it and enough after it, mirrored at the volume's border.
@@ -135,25 +149,61 @@ fn surroundings(
     Ok(input)
 }
 
-/// Counts a section's voxels right and wrong; the sum of their cross-entropies.
-fn count(source: &Source, z: u64, probability: &[f32], counts: &mut Confusion) -> Result<f64, TrainError> {
-    let (rows, columns) = source.size();
-    let fine = source.binning().interpolate(probability, 1, rows, columns);
-    let (height, width) = (rows * source.binning().y as usize, columns * source.binning().x as usize);
-    let truth = source.truth(z)?;
-    let truth_width = source.width();
+/// Counts a field's voxels right and wrong; the sum of their cross-entropies.
+fn count(source: &Source, field: &Field, probability: &[f32], counts: &mut Confusion) -> Result<f64, TrainError> {
+    let fine = source.binning().interpolate(probability, 1, field.bounds.rows, field.bounds.columns);
     let mut loss = 0.0;
-    for y in 0..height {
-        for (p, class) in fine[y * width..][..width].iter().zip(&truth[y * truth_width..]) {
-            let is_foreground = match class {
-                Class::Unknown => continue,
-                Class::Foreground => true,
-                Class::Background => false,
-            };
-            counts.add(*p >= 0.5, is_foreground);
-            let right = if is_foreground { *p } else { 1.0 - *p };
-            loss -= f64::from(right.max(SMALLEST).ln());
-        }
+    for (p, class) in fine.into_iter().zip(source.truth(field.z, field.bounds)?) {
+        let is_foreground = match class {
+            Class::Unknown => continue,
+            Class::Foreground => true,
+            Class::Background => false,
+        };
+        counts.add(p >= 0.5, is_foreground);
+        let right = if is_foreground { p } else { 1.0 - p };
+        loss -= f64::from(right.max(SMALLEST).ln());
     }
     Ok(loss)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::check;
+    use crate::sampler::Border;
+    use crate::testing::labelled;
+    use deep3m_net::{DeviceChoice, Frames, Normalisation};
+    use deep3m_volume::{Binning, Extent};
+
+    fn sources(extent: Extent, binning: Binning) -> Arc<Vec<Source>> {
+        let volume = labelled(extent, |i| (i.x * 3 + i.y) as u8, |i| u8::from(i.x < 20));
+        let checked = check(&volume, None, None).unwrap();
+        Arc::new(vec![Source::new(volume, checked, binning, Normalisation::Raw, Border::Mirror)])
+    }
+
+    #[test]
+    fn fields_cover_every_section_once() {
+        let validation = Validation::new(sources(Extent::new(2, 30, 2500), Binning::NONE));
+        assert_eq!(validation.len(), 2 * 3);
+        let columns: usize = validation.fields.iter().map(|f| f.bounds.columns).sum();
+        assert_eq!(columns, 2 * 2500);
+        assert!(validation.fields.iter().all(|f| f.bounds.columns <= FIELD && f.bounds.rows == 30));
+        let three: Vec<u64> = validation.chosen(3).map(|f| f.z).collect();
+        assert_eq!(three, [0, 1, 1]);
+    }
+
+    #[test]
+    fn every_voxel_is_counted_once() {
+        let device = DeviceChoice::Cpu.open().unwrap();
+        let mut net = NetConfig::with_width(Frames::Three, 0.01).unwrap().init(&device, 3);
+        // Without scales and shifts every logit is zero, every probability one half.
+        net.map_parameters(|_, _, values| values.mul_scalar(0.0));
+        let model = Inference::new(&net, &device).unwrap();
+        let validation = Validation::new(sources(Extent::new(2, 52, 61), Binning::square(2)));
+        let scores = validation.scores(&model, 9, &|| true).unwrap().unwrap();
+        assert!((scores.loss - 2_f64.ln()).abs() < 1e-4, "{scores:?}");
+        assert_eq!(scores.recall, Some(1.0));
+        assert!((scores.precision.unwrap() - 20.0 / 60.0).abs() < 1e-9, "61 columns are 30 bins");
+        assert_eq!(validation.scores(&model, 9, &|| false).unwrap(), None);
+    }
 }

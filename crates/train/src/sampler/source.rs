@@ -229,15 +229,10 @@ impl Source {
         Ok((target, known))
     }
 
-    /// Classes of all voxels of a section at the volume's own resolution.
-    pub fn truth(&self, z: u64) -> Result<Vec<Class>, TrainError> {
-        let block = self.volume.labels.read(Region::section(self.volume.labels.info().extent, z))?;
+    /// Classes of the voxels of a box (given as the network sees it) at the volume's own resolution.
+    pub fn truth(&self, z: u64, bounds: Bounds) -> Result<Vec<Class>, TrainError> {
+        let block = self.volume.labels.read(self.region(z, bounds))?;
         Ok(classes(block.voxels(), self.meaning))
-    }
-
-    /// Width of a section at the volume's own resolution.
-    pub fn width(&self) -> usize {
-        self.volume.images.info().extent.x as usize
     }
 
     /// Pixels averaged to one.
