@@ -96,6 +96,7 @@ impl DeviceChoice {
     }
 
     /// `Auto` replaced by the device that it means on this machine.
+    #[must_use]
     pub fn resolve(self) -> Self {
         if self != Self::Auto {
             return self;

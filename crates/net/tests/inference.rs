@@ -1,4 +1,5 @@
 //! What holds for a folded network whatever its weights.
+#![allow(clippy::unwrap_used, reason = "what cannot be made or read fails the test")]
 
 mod common;
 

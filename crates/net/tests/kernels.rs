@@ -1,4 +1,5 @@
 //! The CPU's own kernels against the tensor library's operations, in training.
+#![allow(clippy::unwrap_used, reason = "what cannot be made or read fails the test")]
 
 mod common;
 
@@ -43,10 +44,13 @@ fn kernels_agree_with_the_library() {
 }
 
 #[test]
-fn the_same_step_gives_the_same_bytes() {
+fn the_same_step_gives_the_same_bytes_on_any_number_of_threads() {
     let run = || {
         let net = NetConfig::with_width(Frames::Three, 0.1).unwrap().init(&cpu().autodiff(), 4);
         step(&net, 3, 48, 32)
     };
-    assert!(run() == run());
+    let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(run);
+    let one = on(1);
+    assert!(one == on(1), "again");
+    assert!(one == on(3), "on three threads");
 }

@@ -35,7 +35,7 @@ pub(crate) fn conv_norm(
 ) -> Option<Normalised> {
     let [_, from, h, w] = x.dims();
     let shape = Shape::Conv(conv_shape(conv, from, weight.dims()[0], [h, w]), conv.relu);
-    layer(shape, x, &[weight.clone()], gamma, beta)
+    layer(shape, x, std::slice::from_ref(weight), gamma, beta)
 }
 
 /// The sum of a head's transposed convolutions (without bias), batch normalisation with the batch's statistics, and ReLU.

@@ -1,5 +1,6 @@
 //! The golden outputs of the original network, and what it takes to compare with them.
 #![allow(dead_code, reason = "each test uses a part")]
+#![allow(clippy::unwrap_used, reason = "a fixture that cannot be read fails the test")]
 
 use std::fs::File;
 use std::path::PathBuf;
