@@ -26,6 +26,7 @@ pub mod sampler;
 pub mod schedule;
 mod session;
 pub mod solver;
+mod step;
 mod trainer;
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use ndarray::{Array1, Array3, ArrayD};
 use ndarray_npy::NpzReader;
 
 use crate::patch::Batch;
-use crate::session::backward;
 use crate::solver::{Gradients, Solver, accumulate};
+use crate::step::backward;
 use crate::{Budget, TrainConfig, schedule};
 
 fn fixture(name: &str) -> Option<PathBuf> {

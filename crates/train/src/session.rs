@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, TensorData};
-use deep3m_net::{DeepEm3d, Frames, Inference, Mode, ModelDir, NamedTensor, NetConfig, NetError, ParamKind};
+use burn::tensor::Device;
+use deep3m_net::{DeepEm3d, Frames, Inference, Mode, ModelDir, NamedTensor, NetConfig};
 
 use crate::average::{self, Average};
 use crate::checkpoint::{Checkpoint, Plan, Recent, State};
@@ -15,11 +15,10 @@ use crate::clock::{Clock, Limit};
 use crate::event::{ModelSummary, TrainEvent};
 use crate::folder::Folder;
 use crate::loader::{BatchKey, Loader, Purpose};
-use crate::loss::{self, LossValue};
 use crate::metrics::{Log, Record, Scores};
-use crate::patch::Batch;
 use crate::sampler::Sampler;
 use crate::solver::{self, Gradients, Solver};
+use crate::step::{backward, first_network, input};
 use crate::validate::Validation;
 use crate::{Budget, TrainConfig, TrainError, plot, schedule};
 
@@ -270,13 +269,11 @@ impl<'a> Session<'a> {
 
     /// How many validations should have been made by now.
     fn validations_by_now(&self) -> u64 {
-        match self.around.config.validation_interval {
-            Some(interval) => self.state.iteration / interval,
-            None => {
-                let validations = self.state.plan.map_or(0, |plan| plan.validations);
-                (self.clock.progress(self.state.iteration) * validations as f64) as u64
-            }
-        }
+        let by_plan = || {
+            let validations = self.state.plan.map_or(0, |plan| plan.validations);
+            (self.clock.progress(self.state.iteration) * validations as f64) as u64
+        };
+        self.around.config.validation_interval.map_or_else(by_plan, |interval| self.state.iteration / interval)
     }
 
     fn validation_is_due(&self) -> bool {
@@ -408,56 +405,6 @@ fn plan(seconds: f64, fixed: f64, section: f64, most: u32) -> Plan {
     let validations = ((seconds / (fixed + 2.0 * section)) as u64).clamp(1, VALIDATIONS);
     let sections = ((seconds / validations as f64 - fixed) / section).clamp(1.0, f64::from(most)) as u32;
     Plan { validations, sections }
-}
-
-/// The network that a model starts from.
-fn first_network(
-    config: &TrainConfig,
-    frames: Frames,
-    from: Option<&ModelDir>,
-    device: &Device,
-) -> Result<DeepEm3d, TrainError> {
-    if let Some(model) = from {
-        return Ok(model.load_network(frames, device)?);
-    }
-    let mut net = NetConfig::with_width(frames, config.width)?.init(device, config.seed);
-    if config.output_shift != 0.0 {
-        net.map_parameters(|_, name, values| {
-            if name.kind == ParamKind::Beta && name.layer.starts_with("scale_conv_deconv") {
-                values.add_scalar(config.output_shift)
-            } else {
-                values
-            }
-        });
-    }
-    Ok(net)
-}
-
-/// A batch as the network's input.
-fn input(batch: &Batch, device: &Device) -> Tensor<5> {
-    Tensor::from_data(TensorData::new(batch.image.clone(), batch.shape), device)
-}
-
-/// The loss of a batch and the gradients of all trained tensors.
-pub(crate) fn backward(
-    net: &DeepEm3d,
-    batch: &Batch,
-    config: &TrainConfig,
-) -> Result<(LossValue, Gradients), TrainError> {
-    let [n, _, _, height, width] = batch.shape;
-    let logits = net.forward(input(batch, net.device()), Mode::Train);
-    let failed = |e: burn::tensor::ExecutionError| NetError::Device {
-        device: format!("{:?}", net.device()),
-        message: e.to_string(),
-    };
-    let host = logits.clone().without_autodiff().try_into_data().map_err(failed)?;
-    let host: Vec<f32> = host.iter::<f32>().collect();
-    let mut value = loss::evaluate(config.loss, &host, &batch.target, &batch.known, height * width);
-    let gradient = std::mem::take(&mut value.gradient);
-    let gradient = Tensor::<4>::from_data(TensorData::new(gradient, [n, 2, height, width]), net.device());
-    // The derivative of Σ logits · gradient by the logits is the gradient: backpropagation starts from it.
-    let mut gradients = (logits * gradient).sum().backward();
-    Ok((value, net.gradients(&mut gradients)))
 }
 
 #[cfg(test)]
