@@ -1,6 +1,8 @@
 //! Seconds of a training step and of a prediction on this machine, with random weights.
 //!
-//! `cargo run --release -p deep3m-net --example speed -- [width] [batch] [size] [frames]`
+//! `cargo run --release -p deep3m-net --example speed -- [width] [batch] [size] [frames] [library]`
+//!
+//! With `library` the training step runs as the tensor library's operations, without the crate's own kernels.
 
 use std::time::Instant;
 
@@ -18,7 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = NetConfig::with_width(frames, width)?;
     println!("{frames}, width {width}: {} weights", config.parameter_count());
 
-    let net = config.init(&device.clone().autodiff(), 1);
+    let mut net = config.init(&device.clone().autodiff(), 1);
+    if next("") == "library" {
+        net = net.without_cpu_kernels();
+    }
     let values: Vec<f32> =
         (0..batch * frames.count() * size * size).map(|i| (i * 37 % 251) as f32 / 125.0 - 1.0).collect();
     let input = TensorData::new(values, [batch, 1, frames.count(), size, size]);
