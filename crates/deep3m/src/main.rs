@@ -15,12 +15,17 @@ use clap::{Parser, Subcommand};
 /// Images and labels are folders of PNG or TIFF slices, TIFF stacks or OME-Zarr. Results go to standard output, progress
 /// and notices to standard error. An interrupted command goes on where it was when it is given again.
 #[derive(Parser)]
-#[command(name = "deep3m", version, max_term_width = 110, after_help = "\
+#[command(
+    name = "deep3m",
+    version,
+    max_term_width = 110,
+    after_help = "\
 Examples:
   deep3m demo -o demo                              the whole way on synthetic data, with a report page
   deep3m train images/ labels/ -o model            train on a labelled stack
   deep3m predict model volume.tif -o result.zarr   probability of every voxel
-  deep3m evaluate result.zarr truth/               how good it is")]
+  deep3m evaluate result.zarr truth/               how good it is"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

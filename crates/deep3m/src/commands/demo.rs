@@ -77,17 +77,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         crop(Arc::clone(volume), region).into_diagnostic()
     };
     let seen = LabelledVolume { images: part(&images, 0, TRAINING)?, labels: part(&labels, 0, TRAINING)? };
-    let (unseen, unseen_labels) =
-        (part(&images, TRAINING + GAP, UNSEEN)?, part(&labels, TRAINING + GAP, UNSEEN)?);
+    let (unseen, unseen_labels) = (part(&images, TRAINING + GAP, UNSEEN)?, part(&labels, TRAINING + GAP, UNSEEN)?);
 
     let set = TrainingSet { training: vec![seen], validation: Vec::new() };
     let training = train::train(&set, &settings(args), &out.join("model"), args.device, args.overwrite)?;
     let prediction = out.join("prediction.zarr");
-    let config = PredictConfig {
-        variations: VariationCount::Eight,
-        overwrite: args.overwrite,
-        ..PredictConfig::default()
-    };
+    let config =
+        PredictConfig { variations: VariationCount::Eight, overwrite: args.overwrite, ..PredictConfig::default() };
     let run = predict::predict(&out.join("model"), unseen.as_ref(), &prediction, &config, args.device)?;
     let prediction = open(&prediction)?;
     let config = EvaluateConfig { exclusion: vec![0, 1, 2], ..EvaluateConfig::default() };

@@ -47,7 +47,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     println!("{}: {} of {}", args.output.display(), args.shape, args.voxel_size);
     for class in &truth.classes {
-        println!("{:<20} {:>7} objects {:>6.2} % of the volume", class.volume.display(), class.objects, 100.0 * class.share);
+        println!(
+            "{:<20} {:>7} objects {:>6.2} % of the volume",
+            class.volume.display(),
+            class.objects,
+            100.0 * class.share
+        );
     }
     Ok(())
 }

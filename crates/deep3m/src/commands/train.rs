@@ -7,8 +7,9 @@ use deep3m_train::{
     Budget, LabelledVolume, ModelSummary, Outcome, Policy, Recipe, Scores, TrainConfig, TrainEvent, TrainSummary,
     TrainingSet,
 };
-use deep3m_volume::Binning;
+use deep3m_volume::{Binning, fs};
 use miette::{IntoDiagnostic, Result};
+use serde_json::Value;
 
 use crate::commands::{open, print_json};
 use crate::console::{Progress, Unit, notice};
@@ -70,6 +71,9 @@ pub(crate) struct Args {
     /// Where to compute: auto, cpu, cuda:0, vulkan:0
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
+    /// JSON file with settings that replace the recipe's, as model.json keeps them under training.config
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
     /// Replace a model that is already there
     #[arg(long)]
     overwrite: bool,
@@ -156,7 +160,7 @@ impl From<PolicyName> for Policy {
 
 impl Args {
     /// The recipe's settings with what was given on the command line.
-    fn config(&self) -> TrainConfig {
+    fn config(&self) -> Result<TrainConfig> {
         fn set<T: Copy>(setting: &mut T, given: Option<T>) {
             if let Some(value) = given {
                 *setting = value;
@@ -166,10 +170,14 @@ impl Args {
             RecipeName::Deep3m => Recipe::Deep3m,
             RecipeName::Cdeep3m => Recipe::Cdeep3m,
         });
+        if let Some(path) = &self.settings {
+            config = with_settings(&config, path)?;
+        }
         if let Some(frames) = &self.frames {
             config.frames.clone_from(frames);
         }
-        set(&mut config.budget, self.minutes.map(Budget::Minutes).or(self.iterations.map(Budget::Iterations)));
+        let budget = self.minutes.map(Budget::Minutes).or(self.iterations.map(Budget::Iterations));
+        set(&mut config.budget, budget);
         set(&mut config.add_iterations, self.add_iterations);
         set(&mut config.width, self.width);
         set(&mut config.seed, self.seed);
@@ -189,7 +197,34 @@ impl Args {
         set(&mut config.average_loss, solver.average_loss);
         config.snapshot_interval = solver.snapshot_interval.or(config.snapshot_interval);
         config.validation_interval = solver.validation_interval.or(config.validation_interval);
-        config
+        Ok(config)
+    }
+}
+
+/// The settings with those that a JSON file holds in their place, name by name.
+fn with_settings(config: &TrainConfig, path: &Path) -> Result<TrainConfig> {
+    let text = fs::read_to_string(path).into_diagnostic()?;
+    let bad = |error: serde_json::Error| {
+        miette::miette!(
+            "{}: found settings that do not fit ({error}); expected those of model.json, training.config",
+            path.display()
+        )
+    };
+    let changes: Value = serde_json::from_str(&text).map_err(bad)?;
+    let mut settings = serde_json::to_value(config).map_err(bad)?;
+    merge(&mut settings, changes);
+    serde_json::from_value(settings).map_err(bad)
+}
+
+/// Replaces values by those of `changes`; objects of the same keys are merged, others replaced whole.
+fn merge(settings: &mut Value, changes: Value) {
+    match (settings, changes) {
+        (Value::Object(settings), Value::Object(changes)) if changes.keys().all(|key| settings.contains_key(key)) => {
+            for (key, change) in changes {
+                merge(settings.entry(key).or_insert(Value::Null), change);
+            }
+        }
+        (settings, changes) => *settings = changes,
     }
 }
 
@@ -202,7 +237,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut training = vec![LabelledVolume { images: open(&args.images)?, labels: open(&args.labels)? }];
     training.extend(open_pairs(&args.volume)?);
     let set = TrainingSet { training, validation: open_pairs(&args.validation)? };
-    let summary = train(&set, &args.config(), &args.output, args.device, args.overwrite)?;
+    let summary = train(&set, &args.config()?, &args.output, args.device, args.overwrite)?;
     if args.json {
         print_json(&summary.models)?;
     } else {
@@ -263,8 +298,8 @@ pub(crate) fn train(
         }
         _ => {}
     };
-    let summary =
-        deep3m_train::train(set, config, output, device, overwrite, interrupt::stop(), &mut observer).into_diagnostic()?;
+    let summary = deep3m_train::train(set, config, output, device, overwrite, interrupt::stop(), &mut observer)
+        .into_diagnostic()?;
     if let Some(bar) = progress {
         bar.finish();
     }

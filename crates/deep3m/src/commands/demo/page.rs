@@ -112,7 +112,8 @@ fn scores_table(scores: &[VoxelScore]) -> Part {
     });
     Part::Table {
         heading: "Scores, voxel by voxel".to_owned(),
-        caption: "An exclusion zone leaves out the voxels within so many voxels of the true objects' borders.".to_owned(),
+        caption: "An exclusion zone leaves out the voxels within so many voxels of the true objects' borders."
+            .to_owned(),
         columns: ["Exclusion zone", "Precision", "Recall", "F1", "Jaccard", "Accuracy"].map(str::to_owned).to_vec(),
         rows: rows.collect(),
     }
@@ -128,10 +129,7 @@ fn run_table(results: &Results) -> Part {
         let text = format!("{} iterations in {:.1} min", model.iterations, model.seconds / 60.0);
         rows.push(vec![format!("Training of {}", model.frames), text]);
     }
-    rows.push(vec![
-        "Prediction".to_owned(),
-        format!("{} voxels in {:.1} s", results.run.voxels, results.run.seconds),
-    ]);
+    rows.push(vec!["Prediction".to_owned(), format!("{} voxels in {:.1} s", results.run.voxels, results.run.seconds)]);
     rows.push(vec!["Program".to_owned(), format!("Deep3M {}", env!("CARGO_PKG_VERSION"))]);
     Part::Table {
         heading: "What was run".to_owned(),

@@ -1,0 +1,23 @@
+//! What people read when they ask for help: each text as it is, and an example in each.
+
+use assert_cmd::Command;
+
+fn help(arguments: &[&str]) -> String {
+    let output = Command::cargo_bin("deep3m").unwrap().args(arguments).env("COLUMNS", "110").output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn of_the_program() {
+    insta::assert_snapshot!(help(&["--help"]));
+}
+
+#[test]
+fn of_every_command() {
+    for command in ["demo", "phantom", "train", "predict", "evaluate"] {
+        let text = help(&[command, "--help"]);
+        assert!(text.contains("Example"), "{command} --help shows an example");
+        insta::assert_snapshot!(command, text);
+    }
+}

@@ -1,0 +1,202 @@
+//! The main job from the outside: a phantom is made, a tiny network trained, a part predicted, the result measured.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn deep3m(folder: &Path) -> Command {
+    let mut command = Command::cargo_bin("deep3m").unwrap();
+    command.current_dir(folder);
+    command
+}
+
+/// Standard output of a command that works.
+fn run(folder: &Path, arguments: &[&str]) -> String {
+    let output = deep3m(folder).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Standard error of a command that fails with exit code 1.
+fn fail(folder: &Path, arguments: &[&str]) -> String {
+    let output = deep3m(folder).args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+    // Long lines are wrapped for people; tests look for words.
+    let text = String::from_utf8(output.stderr).unwrap();
+    text.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+const TRAIN: [&str; 20] = [
+    "train",
+    "p/images.zarr",
+    "p/mitochondria.zarr",
+    "-o",
+    "model",
+    "--frames",
+    "1,3",
+    "--width",
+    "0.03",
+    "--iterations",
+    "3",
+    "--batch",
+    "1",
+    "--patch",
+    "64",
+    "--seed",
+    "5",
+    "--binning",
+    "1",
+    "--device=cpu",
+];
+
+/// Every file below a folder with its bytes, but the log of what was done when.
+fn bytes(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap().map(|e| e.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                found.push((entry.strip_prefix(folder).unwrap().display().to_string(), fs::read(&entry).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The chunks of a Zarr volume.
+fn chunks(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    bytes(folder).into_iter().filter(|(name, _)| name.contains("/c/") || name.starts_with("c/")).collect()
+}
+
+#[test]
+fn the_whole_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    run(at, &["phantom", "-o", "p", "--shape", "6,96,128", "--seed", "3"]);
+    for name in ["images", "mitochondria", "membranes", "vesicles", "nuclei"] {
+        assert!(at.join(format!("p/{name}.zarr/zarr.json")).is_file(), "{name}");
+    }
+    let truth: Value = serde_json::from_slice(&fs::read(at.join("p/truth.json")).unwrap()).unwrap();
+    let objects = truth["objects"].as_array().unwrap();
+    assert!(objects.iter().all(|o| o["class"].is_string() && o["centroid"]["z"].is_f64() && o["size_voxels"].is_u64()));
+
+    let text = run(at, &TRAIN);
+    assert!(text.contains("1fm: 3 iterations") && text.contains("3fm: 3 iterations"), "{text}");
+    for file in
+        ["model.json", "1fm.safetensors", "3fm.safetensors", "1fm.last.safetensors", "metrics.jsonl", "curves.svg"]
+    {
+        assert!(at.join("model").join(file).is_file(), "{file}");
+    }
+    // The same seed gives the same weights.
+    let mut again = TRAIN;
+    again[4] = "again";
+    run(at, &again);
+    for file in ["1fm.safetensors", "3fm.safetensors"] {
+        assert_eq!(fs::read(at.join("model").join(file)).unwrap(), fs::read(at.join("again").join(file)).unwrap());
+    }
+
+    run(at, &["predict", "model", "p/images.zarr", "-o", "whole.zarr", "--variations", "2", "--device=cpu"]);
+    let whole = chunks(&at.join("whole.zarr"));
+    assert!(!whole.is_empty());
+    // Given again, nothing changes; the formats hold the same.
+    run(at, &["predict", "model", "p/images.zarr", "-o", "whole.zarr", "--variations", "2", "--device=cpu"]);
+    assert_eq!(chunks(&at.join("whole.zarr")), whole);
+    run(at, &["predict", "model", "p/images.zarr", "-o", "whole.tif", "--variations", "2", "--device=cpu"]);
+    run(at, &["predict", "model", "p/images.zarr", "-o", "slices", "--variations", "2", "--device=cpu"]);
+    for prediction in ["whole.zarr", "whole.tif", "slices"] {
+        let json = run(at, &["evaluate", prediction, "p/mitochondria.zarr", "--exclusion", "0,1,2", "--json"]);
+        let scores: Value = serde_json::from_str(&json).unwrap();
+        let voxel = scores["voxel"].as_array().unwrap();
+        assert_eq!(voxel.len(), 3);
+        for (zone, score) in voxel.iter().enumerate() {
+            let keys: Vec<&str> = score.as_object().unwrap().keys().map(String::as_str).collect();
+            let mut expected = ["exclusion", "threshold", "precision", "recall", "f1", "jaccard", "accuracy"];
+            expected.sort_unstable();
+            let mut sorted = keys.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, expected);
+            assert_eq!(score["exclusion"], zone);
+        }
+        // The three formats hold the same probabilities.
+        let reference = run(at, &["evaluate", "whole.zarr", "p/mitochondria.zarr", "--exclusion", "0,1,2", "--json"]);
+        let reference: Value = serde_json::from_str(&reference).unwrap();
+        assert_eq!(scores["counts"], reference["counts"], "{prediction}");
+    }
+
+    // A region is the cut of the whole: scored against the whole as truth it has no error.
+    let region = "1:5,16:80,32:96";
+    run(
+        at,
+        &[
+            "predict",
+            "model",
+            "p/images.zarr",
+            "-o",
+            "part.zarr",
+            "--variations",
+            "2",
+            "--region",
+            region,
+            "--device=cpu",
+        ],
+    );
+    let part = deep3m_volume::open(&at.join("part.zarr")).unwrap();
+    let whole = deep3m_volume::open(&at.join("whole.zarr")).unwrap();
+    let cut = deep3m_volume::Region::whole(part.info().extent);
+    assert_eq!(part.read(cut).unwrap(), whole.read(region.parse().unwrap()).unwrap());
+
+    // What holds another run is not touched.
+    let error =
+        fail(at, &["predict", "model", "p/images.zarr", "-o", "whole.zarr", "--variations", "1", "--device=cpu"]);
+    assert!(error.contains("--overwrite"), "{error}");
+    let error = fail(at, &["train", "p/images.zarr", "p/membranes.zarr", "-o", "model", "--iterations", "3"]);
+    assert!(error.contains("--overwrite"), "{error}");
+    let error = fail(at, &["phantom", "-o", "p", "--shape", "6,96,128"]);
+    assert!(error.contains("--overwrite"), "{error}");
+    // Prediction and truth of different size.
+    let error = fail(at, &["evaluate", "part.zarr", "p/mitochondria.zarr"]);
+    assert!(error.contains("4 × 64 × 64") && error.contains("6 × 96 × 128"), "{error}");
+    // A damaged model.
+    fs::write(at.join("model/1fm.safetensors"), b"short").unwrap();
+    let error = fail(at, &["predict", "model", "p/images.zarr", "-o", "new.zarr", "--device=cpu"]);
+    assert!(error.contains("1fm.safetensors"), "{error}");
+}
+
+#[test]
+fn bad_input_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::create_dir(at.join("empty")).unwrap();
+    fs::write(at.join("text.tif"), "this is no image").unwrap();
+    for (arguments, words) in [
+        (vec!["train", "empty", "empty", "-o", "m"], vec!["empty", "no image slices"]),
+        (vec!["train", "text.tif", "text.tif", "-o", "m"], vec!["text.tif"]),
+        (vec!["train", "absent", "absent", "-o", "m"], vec!["absent"]),
+        (vec!["predict", "absent", "text.tif", "-o", "o.zarr"], vec!["text.tif"]),
+        (vec!["evaluate", "text.tif", "text.tif"], vec!["text.tif"]),
+        (vec!["phantom", "-o", "p", "--shape", "1,1,99999999"], vec!["shape"]),
+    ] {
+        let error = fail(at, &arguments);
+        assert!(words.iter().all(|word| error.contains(word)), "{arguments:?}: {error}");
+    }
+    assert!(!at.join("m").exists() && !at.join("o.zarr").exists(), "nothing is left behind");
+    // Wrong use has its own exit code.
+    let output = deep3m(at).args(["predict", "--variations", "3", "m", "v", "-o", "o"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn labels_of_several_values_need_a_choice() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    run(at, &["phantom", "-o", "p", "--shape", "3,64,64"]);
+    // Grey images as labels: many values.
+    let error = fail(at, &["train", "p/images.zarr", "p/images.zarr", "-o", "m", "--iterations", "1"]);
+    assert!(error.contains("--foreground"), "{error}");
+    assert!(!at.join("m").exists());
+}
