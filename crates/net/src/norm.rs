@@ -11,9 +11,9 @@ pub(crate) const EPSILON: f64 = 1e-5;
 /// Normalises each channel, then scales and shifts it: gamma · (x − mean) / √(variance + ε) + beta.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
-    /// Scale, [channels].
+    /// Scale, `[channels]`.
     pub gamma: Tensor<1>,
-    /// Shift, [channels].
+    /// Shift, `[channels]`.
     pub beta: Tensor<1>,
     sums: Mutex<Sums>,
 }
@@ -22,9 +22,9 @@ pub(crate) struct BatchNorm {
 /// so that sum / count is a mean in which recent batches weigh more.
 #[derive(Clone, Debug)]
 pub(crate) struct Sums {
-    /// Σ mean, [channels], outside automatic differentiation.
+    /// Σ mean, `[channels]`, outside automatic differentiation.
     pub mean: Tensor<1>,
-    /// Σ unbiased variance, [channels], outside automatic differentiation.
+    /// Σ unbiased variance, `[channels]`, outside automatic differentiation.
     pub variance: Tensor<1>,
     /// Σ 1.
     pub factor: f32,

@@ -7,21 +7,21 @@ use std::fmt;
 pub enum ParamKind {
     /// Weights of a convolution, [out, in, rows, columns] (the first two layers: [out, in, rows, columns, z]).
     ConvWeight,
-    /// Bias of a convolution, [out].
+    /// Bias of a convolution, `[out]`.
     ConvBias,
     /// Weights of a transposed convolution, [in, out, rows, columns].
     DeconvWeight,
-    /// Bias of a transposed convolution, [out].
+    /// Bias of a transposed convolution, `[out]`.
     DeconvBias,
-    /// Scale after normalisation, [channels].
+    /// Scale after normalisation, `[channels]`.
     Gamma,
-    /// Shift after normalisation, [channels].
+    /// Shift after normalisation, `[channels]`.
     Beta,
-    /// Batch normalisation: the decaying sum of batch means, [channels]. Not trained.
+    /// Batch normalisation: the decaying sum of batch means, `[channels]`. Not trained.
     MeanSum,
-    /// Batch normalisation: the decaying sum of batch variances, [channels]. Not trained.
+    /// Batch normalisation: the decaying sum of batch variances, `[channels]`. Not trained.
     VarianceSum,
-    /// Batch normalisation: the decaying count of batches by which both sums are divided, [1]. Not trained.
+    /// Batch normalisation: the decaying count of batches by which both sums are divided, `[1]`. Not trained.
     Factor,
 }
 

@@ -16,7 +16,8 @@ const W: usize = 128;
 
 /// The unweighted mean of −ln p of the labels, and the class-weighted gradient of the logits.
 fn loss(logits: &[f32], labels: &[u8]) -> (f64, Vec<f32>) {
-    let counts = [0, 1].map(|class| labels.iter().filter(|&&l| l == class).count());
+    let foreground = labels.iter().map(|&label| usize::from(label)).sum::<usize>();
+    let counts = [labels.len() - foreground, foreground];
     let rarer = counts[0].min(counts[1]) as f64;
     let area = H * W;
     let mut total = 0.0;

@@ -19,9 +19,9 @@ use crate::graph::{CLASSES, Conv, Head};
 pub(crate) struct Normalised {
     /// [N, channels, H, W].
     pub output: Tensor<4>,
-    /// The batch's mean, [channels], outside automatic differentiation.
+    /// The batch's mean, `[channels]`, outside automatic differentiation.
     pub mean: Tensor<1>,
-    /// The batch's biased variance, [channels], outside automatic differentiation.
+    /// The batch's biased variance, `[channels]`, outside automatic differentiation.
     pub variance: Tensor<1>,
 }
 

@@ -362,7 +362,7 @@ mod tests {
     fn current_and_old_layers_are_read() {
         let net = read_caffemodel(&file()).unwrap();
         let blob = CaffeBlob { shape: vec![2, 3], data: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0] };
-        assert_eq!(net.layer("conv").unwrap().blobs, [blob.clone()]);
+        assert_eq!(net.layer("conv").unwrap().blobs, std::slice::from_ref(&blob));
         assert_eq!(net.layer("conv").unwrap().kind, "Convolution");
 
         // num 1, channels 1, height 2, width 3; values one by one.
