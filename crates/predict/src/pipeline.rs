@@ -162,7 +162,7 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 mod tests {
     use super::*;
     use crate::plan::{Plan, PlanSettings};
-    use crate::testing::{BoxBlur, MemoryVolume, MemoryWriter, blur_in_one_piece};
+    use crate::testing::{BoxBlur, Cells, MemoryVolume, MemoryWriter, blur_in_one_piece};
     use crate::{Ensemble, ForegroundModel, ModelIdentity, PredictConfig, VariationCount};
     use deep3m_net::{Frames, Normalisation};
     use deep3m_volume::{Binning, Extent, Index, VoxelType};
@@ -170,9 +170,13 @@ mod tests {
 
     fn blurs(frames: &[Frames], radius: usize, binning: Binning) -> Ensemble {
         let blur = |&frames: &Frames| Box::new(BoxBlur { frames, radius }) as Box<dyn ForegroundModel>;
+        ensemble_of(frames.iter().map(blur).collect(), binning)
+    }
+
+    fn ensemble_of(models: Vec<Box<dyn ForegroundModel>>, binning: Binning) -> Ensemble {
         let identity = ModelIdentity { path: "blur".into(), weights: std::collections::BTreeMap::new() };
         let normalisation = Normalisation::Range { low: 0.0, high: 255.0 };
-        Ensemble::new(frames.iter().map(blur).collect(), binning, normalisation, VoxelType::U8, identity).unwrap()
+        Ensemble::new(models, binning, normalisation, VoxelType::U8, identity).unwrap()
     }
 
     /// Runs all blocks that meet a region; what was written, and whether each voxel was.
@@ -256,6 +260,23 @@ mod tests {
             let (block, _) = run_in_memory(&ensemble, &volume, small(extent), &config, Region::whole(extent));
             let whole = blur_in_one_piece(&volume, frames, radius);
             prop_assert!(largest_difference(&bytes(&block), &whole) <= 1);
+        }
+
+        #[test]
+        fn blocks_are_in_step_with_the_strides_of_the_network(
+            extent in (1_u64..3, 1_u64..90, 1_u64..90), tile in 1_u64..40, halo in 0_u64..20, count in variations(), y in 1_u32..4,
+        ) {
+            let extent = Extent::new(extent.0, extent.1, extent.2);
+            let volume = MemoryVolume::noise(extent, 9);
+            let config = PredictConfig { variations: count, ..PredictConfig::default() };
+            let binning = Binning { y, x: 1 };
+            let ensemble = ensemble_of(vec![Box::new(Cells)], binning);
+            // Interpolation needs a bin of its neighbour.
+            let settings = PlanSettings { binning, tile, halo: halo + 1, mirror: 16, ..small(extent) };
+            let region = Region::whole(extent);
+            let (blocks, _) = run_in_memory(&ensemble, &volume, settings, &config, region);
+            let (piece, _) = run_in_memory(&ensemble, &volume, PlanSettings { tile: 90, ..settings }, &config, region);
+            prop_assert!(largest_difference(&bytes(&blocks), &bytes(&piece)) <= 1);
         }
 
         #[test]

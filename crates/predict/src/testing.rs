@@ -138,6 +138,27 @@ impl ForegroundModel for BoxBlur {
     }
 }
 
+/// The mean of the middle section over cells of 16 × 16 pixels counted from the first: a model with strides, whose answer
+/// depends on where its input begins.
+pub(crate) struct Cells;
+
+impl ForegroundModel for Cells {
+    fn frames(&self) -> Frames {
+        Frames::One
+    }
+
+    fn foreground(&self, input: &[f32], _: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
+        let cell = |at: usize| (at % (height * width)) / width / 16 * (width / 16) + at % width / 16;
+        let mut output = Vec::new();
+        for section in input.chunks_exact(height * width) {
+            let mut sums = vec![0.0; height * width / 256];
+            section.iter().enumerate().for_each(|(at, value)| sums[cell(at)] += value * 0.5 + 0.5);
+            output.extend((0..height * width).map(|at| sums[cell(at)] / 256.0));
+        }
+        Ok(output)
+    }
+}
+
 /// What [`BoxBlur`] over a whole volume of bytes gives, where the volume is mirrored without end: one piece.
 pub(crate) fn blur_in_one_piece(volume: &MemoryVolume, frames: Frames, radius: usize) -> Vec<u8> {
     let (extent, margin, r) = (volume.info().extent, frames.margin() as i64, radius as i64);

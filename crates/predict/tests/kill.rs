@@ -12,7 +12,7 @@ use deep3m_net::{Frames, NetError, Normalisation};
 use deep3m_predict::{
     Ensemble, ForegroundModel, ModelIdentity, NullModel, PredictConfig, PredictSummary, VariationCount, predict,
 };
-use deep3m_volume::{Binning, Block, Extent, Index, Region, Volume, VolumeSpec, VoxelType, Voxels, create, fs, open};
+use deep3m_volume::{Binning, Block, Extent, Index, Region, VolumeSpec, VoxelType, Voxels, create, fs, open};
 
 const FOLDER: &str = "DEEP3M_TEST_FOLDER";
 const NAME: &str = "DEEP3M_TEST_OUTPUT";
