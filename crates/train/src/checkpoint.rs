@@ -84,8 +84,9 @@ impl Checkpoint {
     pub fn save(&self, folder: &Path) -> Result<PathBuf, TrainError> {
         let path = folder.join(format!("iteration-{:09}.safetensors", self.state.iteration));
         files::write_atomic(&path, &self.to_bytes(&path)?)?;
-        for older in stored(folder)?.into_iter().filter(|p| *p != path) {
-            files::remove_file(&older)?;
+        // Older ones, and what a killed run left half-written.
+        for other in files::list(folder)?.into_iter().filter(|p| *p != path && is_ours(p)) {
+            files::remove_file(&other)?;
         }
         Ok(path)
     }
@@ -173,6 +174,12 @@ impl Checkpoint {
     }
 }
 
+/// Whether a file is a checkpoint, whole or half-written.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    path.is_file() && name.trim_start_matches('.').starts_with("iteration-")
+}
+
 /// The checkpoints in a folder, oldest first; none where the folder is absent.
 fn stored(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     if !folder.exists() {
@@ -245,5 +252,7 @@ mod tests {
         checkpoint.save(folder.path()).unwrap();
         std::fs::write(folder.path().join(".iteration-000000010.safetensors.1-1.part"), b"half").unwrap();
         assert_eq!(Checkpoint::load(folder.path(), &config).unwrap().unwrap().state.iteration, 9);
+        let path = checkpoint.save(folder.path()).unwrap();
+        assert_eq!(files::list(folder.path()).unwrap(), [path]);
     }
 }

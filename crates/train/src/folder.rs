@@ -77,6 +77,9 @@ fn compare(name: &str, old: &Value, new: &Value, tell: &mut dyn FnMut(&str, &Val
                 compare(&format!("{name}[{i}]"), a, b, tell);
             }
         }
+        (Value::Array(a), Value::Array(b)) if name == "training" || name == "validation" => {
+            tell(&format!("number of {name} volumes"), &a.len().into(), &b.len().into());
+        }
         _ if old != new => tell(name, old, new),
         _ => {}
     }
@@ -217,6 +220,14 @@ mod tests {
             error.contains("seed was 0, is 7") && error.contains("loss was") && error.contains("--overwrite"),
             "{error}"
         );
+
+        let pair = || {
+            let volume = crate::testing::volume("a", deep3m_volume::Extent::new(1, 2, 2), |_| 0);
+            Pair { images: volume.info().clone(), labels: volume.info().clone() }
+        };
+        let with_data = Identity { validation: vec![pair()], ..first.clone() };
+        let error = Folder::open(&out, &with_data).unwrap_err().to_string();
+        assert!(error.contains("number of validation volumes was 0, is 1"), "{error}");
 
         let more = TrainConfig {
             add_iterations: 10,
