@@ -66,7 +66,9 @@ pub(crate) fn run(
         drop(finished);
         let reading = join(reader);
         let writing = join(writer);
-        done.try_iter().for_each(|block| hear(Step::Done(block)));
+        for block in done.try_iter() {
+            hear(Step::Done(block));
+        }
         times.reading += reading;
         times.writing += writing?;
         network
@@ -146,7 +148,9 @@ fn feed(
                 }
             }
         }
-        done.try_iter().for_each(|block| hear(Step::Done(block)));
+        for block in done.try_iter() {
+            hear(Step::Done(block));
+        }
         if stop.load(Ordering::Relaxed) {
             return Ok(false);
         }

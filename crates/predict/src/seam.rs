@@ -130,19 +130,19 @@ fn meeting(plan: &Plan, region: Region) -> Option<Index> {
 #[derive(Default)]
 struct Sum {
     count: u64,
-    sum: u64,
+    total: u64,
     largest: u32,
 }
 
 impl Sum {
     fn add(&mut self, difference: u32) {
         self.count += 1;
-        self.sum += u64::from(difference);
+        self.total += u64::from(difference);
         self.largest = self.largest.max(difference);
     }
 
     fn mean(&self) -> f64 {
-        if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 / 255.0 }
+        if self.count == 0 { 0.0 } else { self.total as f64 / self.count as f64 / 255.0 }
     }
 
     fn max(&self) -> f64 {

@@ -116,7 +116,7 @@ impl ForegroundModel for BoxBlur {
     }
 
     fn foreground(&self, input: &[f32], n: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
-        assert!(height % 16 == 0 && width % 16 == 0, "{height} × {width}");
+        assert!(height.is_multiple_of(16) && width.is_multiple_of(16), "{height} × {width}");
         let (frames, r) = (self.frames.count(), self.radius);
         let mut output = Vec::new();
         for stack in input.chunks_exact(frames * height * width) {

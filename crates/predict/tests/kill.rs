@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn run(folder: &Path, name: &str) -> PredictSummary {
     predict(&ensemble, volume.as_ref(), &folder.join(name), &config, &AtomicBool::new(false), &mut |_| {}).unwrap()
 }
 
-fn values(path: &PathBuf) -> Vec<u32> {
+fn values(path: &Path) -> Vec<u32> {
     let volume = open(path).unwrap();
     volume.read(Region::whole(volume.info().extent)).unwrap().voxels().iter().collect()
 }
