@@ -1,5 +1,7 @@
 //! What people read when they ask for help: each text as it is, and an example in each.
 
+#![allow(clippy::unwrap_used, reason = "a helper outside a test function may fail like the test itself")]
+
 use assert_cmd::Command;
 
 fn help(arguments: &[&str]) -> String {

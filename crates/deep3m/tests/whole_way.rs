@@ -1,5 +1,7 @@
 //! The main job from the outside: a phantom is made, a tiny network trained, a part predicted, the result measured.
 
+#![allow(clippy::unwrap_used, reason = "a helper outside a test function may fail like the test itself")]
+
 use std::fs;
 use std::path::Path;
 

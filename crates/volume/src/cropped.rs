@@ -25,7 +25,9 @@ pub fn crop(volume: Arc<dyn Volume>, region: Region) -> Result<Arc<dyn Volume>, 
         info.grain.y.min(region.extent.y),
         info.grain.x.min(region.extent.x),
     );
-    let info = VolumeInfo { extent: region.extent, grain, ..info.clone() };
+    // A part is another volume than the whole and than other parts: what is made of it must not be taken for theirs.
+    let path = format!("{}[{region}]", info.path.display()).into();
+    let info = VolumeInfo { path, extent: region.extent, grain, ..info.clone() };
     Ok(Arc::new(Cropped { whole: volume, region, info }))
 }
 

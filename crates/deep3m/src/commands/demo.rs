@@ -19,8 +19,10 @@ mod page;
 
 /// Sections that are trained on.
 const TRAINING: u64 = 24;
-/// Sections between training and test that nothing sees, so that no object is in both.
+/// Sections between training and test, so that few objects are in both; progress is measured on those in their middle.
 const GAP: u64 = 8;
+const VALIDATION_START: u64 = TRAINING + 2;
+const VALIDATION: u64 = 4;
 /// Sections that the model never saw.
 const UNSEEN: u64 = 12;
 /// Rows and columns.
@@ -76,25 +78,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let region = Region::new(Index::new(from, 0, 0), Extent::new(sections, SIDE, SIDE));
         crop(Arc::clone(volume), region).into_diagnostic()
     };
-    let seen = LabelledVolume { images: part(&images, 0, TRAINING)?, labels: part(&labels, 0, TRAINING)? };
-    let (unseen, unseen_labels) = (part(&images, TRAINING + GAP, UNSEEN)?, part(&labels, TRAINING + GAP, UNSEEN)?);
-
-    let set = TrainingSet { training: vec![seen], validation: Vec::new() };
+    let labelled = |from: u64, sections: u64| -> Result<LabelledVolume> {
+        Ok(LabelledVolume { images: part(&images, from, sections)?, labels: part(&labels, from, sections)? })
+    };
+    let set = TrainingSet {
+        training: vec![labelled(0, TRAINING)?],
+        validation: vec![labelled(VALIDATION_START, VALIDATION)?],
+    };
+    let unseen = labelled(TRAINING + GAP, UNSEEN)?;
     let training = train::train(&set, &settings(args), &out.join("model"), args.device, args.overwrite)?;
     let prediction = out.join("prediction.zarr");
     let config =
         PredictConfig { variations: VariationCount::Eight, overwrite: args.overwrite, ..PredictConfig::default() };
-    let run = predict::predict(&out.join("model"), unseen.as_ref(), &prediction, &config, args.device)?;
+    let run = predict::predict(&out.join("model"), unseen.images.as_ref(), &prediction, &config, args.device)?;
     let prediction = open(&prediction)?;
     let config = EvaluateConfig { exclusion: vec![0, 1, 2], ..EvaluateConfig::default() };
-    let evaluation = super::evaluate::evaluate(prediction.as_ref(), unseen_labels.as_ref(), &config)?;
+    let evaluation = super::evaluate::evaluate(prediction.as_ref(), unseen.labels.as_ref(), &config)?;
     write_json(&out.join("evaluation.json"), &evaluation)?;
 
     let results = Results {
         minutes: begun.elapsed().as_secs_f64() / 60.0,
         truth,
-        images: unseen,
-        labels: unseen_labels,
+        images: unseen.images,
+        labels: unseen.labels,
         prediction,
         training,
         run,
