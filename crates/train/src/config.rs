@@ -15,7 +15,8 @@ use crate::sampler::{Border, Sampling};
 pub enum Recipe {
     /// CDeep3M's: raw grey values, class-balanced gradient, SGD with momentum.
     Cdeep3m,
-    /// Deep3M's own: normalised intensities, strong augmentation, AdamW with one cycle, averaged weights.
+    /// Deep3M's own: normalised intensities, strong augmentation, Muon and AdamW with one cycle,
+    /// averaged weights.
     Deep3m,
 }
 
@@ -214,7 +215,7 @@ impl TrainConfig {
             frames: Frames::ALL.to_vec(),
             width: 0.25,
             budget: Budget::Minutes(30.0),
-            optimiser: Optimiser::AdamW { beta2: 0.99 },
+            optimiser: Optimiser::Muon { beta2: 0.99, learning_rate: 0.02, momentum: 0.95, weight_decay: 0.0 },
             learning_rate: 3e-3,
             policy: Policy::OneCycle,
             warm_up: 0.1,
@@ -226,7 +227,7 @@ impl TrainConfig {
             loss: Loss::Overlap { dice: 1.0, jaccard: 0.0, hardest: 1.0 },
             average_loss: 16,
             binning: None,
-            sampling: Sampling::NearForeground { share: 0.5 },
+            sampling: Sampling::NearForeground { share: 0.3 },
             augmentation: Augmentation::deep3m(),
             normalise: true,
             average_share: 0.1,

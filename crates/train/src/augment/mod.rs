@@ -80,14 +80,17 @@ impl Augmentation {
     /// Deep3M's choice.
     pub const fn deep3m() -> Self {
         Self {
-            geometry: Geometry::Warp { scale: (0.8, 1.25), stretch: 0.0, elastic: 0.0, misalignment: 1.0 },
-            contrast: 0.25,
-            brightness: 0.12,
-            gamma: 0.3,
-            noise: 0.05,
+            geometry: Geometry::Warp { scale: (0.7, 1.4), stretch: 0.1, elastic: 4.0, misalignment: 1.0 },
+            contrast: 0.3,
+            brightness: 0.2,
+            gamma: 0.4,
+            noise: 0.1,
+            blur: 0.3,
+            sharpen: 1.0,
+            shading: 0.12,
+            cutout: 0.0,
             section_jitter: 0.05,
             missing_section: 0.05,
-            ..Self::VARIATIONS
         }
     }
 
