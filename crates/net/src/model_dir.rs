@@ -78,7 +78,7 @@ pub enum ModelError {
     #[error(transparent)]
     File(#[from] VolumeError),
     /// There is no model here.
-    #[error("{}: not a model directory: found no {MANIFEST}; expected a folder that `deep3m train` or `deep3m import` made", path.display())]
+    #[error("{}: not a model directory: found no {MANIFEST}; expected a folder that `deep3m train` made", path.display())]
     NotAModel {
         /// The folder.
         path: PathBuf,
