@@ -7,7 +7,8 @@ use deep3m_volume::{VolumeInfo, fs as files};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{TrainConfig, TrainError, TrainingSet};
+use crate::fingerprint::sha256_of_voxels;
+use crate::{LabelledVolume, TrainConfig, TrainError, TrainingSet};
 
 /// Settings that do not change what is learned: they may differ when a run goes on.
 const FREE: [&str; 2] = ["config.add_iterations", "config.snapshot_interval"];
@@ -30,19 +31,29 @@ pub(crate) struct Identity {
 pub(crate) struct Pair {
     /// The images.
     pub(crate) images: VolumeInfo,
+    /// SHA-256 of the images' voxels.
+    pub(crate) images_sha256: String,
     /// The labels.
     pub(crate) labels: VolumeInfo,
+    /// SHA-256 of the labels' voxels.
+    pub(crate) labels_sha256: String,
 }
 
 impl Identity {
-    /// The identity of a run.
-    pub(crate) fn new(set: &TrainingSet, config: &TrainConfig) -> Self {
-        let pairs = |volumes: &[crate::LabelledVolume]| {
-            let pair =
-                |v: &crate::LabelledVolume| Pair { images: v.images.info().clone(), labels: v.labels.info().clone() };
+    /// The identity of a run. Reads all data once.
+    pub(crate) fn new(set: &TrainingSet, config: &TrainConfig) -> Result<Self, TrainError> {
+        let pairs = |volumes: &[LabelledVolume]| -> Result<Vec<Pair>, TrainError> {
+            let pair = |v: &LabelledVolume| {
+                Ok(Pair {
+                    images: v.images.info().clone(),
+                    images_sha256: sha256_of_voxels(v.images.as_ref())?,
+                    labels: v.labels.info().clone(),
+                    labels_sha256: sha256_of_voxels(v.labels.as_ref())?,
+                })
+            };
             volumes.iter().map(pair).collect()
         };
-        Self { config: config.clone(), training: pairs(&set.training), validation: pairs(&set.validation) }
+        Ok(Self { config: config.clone(), training: pairs(&set.training)?, validation: pairs(&set.validation)? })
     }
 
     /// What another run has otherwise, setting by setting with both values; empty where it is the same run.
@@ -223,7 +234,12 @@ mod tests {
 
         let pair = || {
             let volume = crate::testing::volume("a", deep3m_volume::Extent::new(1, 2, 2), |_| 0);
-            Pair { images: volume.info().clone(), labels: volume.info().clone() }
+            Pair {
+                images: volume.info().clone(),
+                images_sha256: String::new(),
+                labels: volume.info().clone(),
+                labels_sha256: String::new(),
+            }
         };
         let with_data = Identity { validation: vec![pair()], ..first.clone() };
         let error = Folder::open(&out, &with_data).unwrap_err().to_string();

@@ -12,6 +12,7 @@ mod config;
 mod dataset;
 mod error;
 mod event;
+mod fingerprint;
 mod folder;
 pub mod grey;
 mod index;

@@ -12,7 +12,7 @@ use crate::metrics::{self, Record};
 
 /// Width of the picture in pixels.
 const WIDTH: u32 = 960;
-/// Height of each of its three parts.
+/// Height of each of its parts.
 const PART: u32 = 300;
 /// Points of a training curve at most; more are averaged in runs.
 const POINTS: usize = 400;
@@ -50,9 +50,12 @@ enum Style {
 fn draw(records: &[Record]) -> Result<String, String> {
     let mut svg = String::new();
     {
-        let root = SVGBackend::with_string(&mut svg, (WIDTH, 3 * PART)).into_drawing_area();
+        // Overlap with the labels is measured in validation alone.
+        let validated = records.iter().any(|r| matches!(r, Record::Validation { .. }));
+        let shown = if validated { 3 } else { 2 };
+        let root = SVGBackend::with_string(&mut svg, (WIDTH, shown * PART)).into_drawing_area();
         root.fill(&WHITE).map_err(|e| e.to_string())?;
-        let parts = root.split_evenly((3, 1));
+        let parts = root.split_evenly((shown as usize, 1));
         let models: Vec<Frames> = Frames::ALL.into_iter().filter(|f| records.iter().any(|r| r.at().0 == *f)).collect();
         let several = models.len() > 1;
         let mut panels: [Vec<Curve>; 3] = Default::default();

@@ -43,10 +43,10 @@ pub fn train(
 ) -> Result<TrainSummary, TrainError> {
     let begun = Instant::now();
     config.validate()?;
-    let identity = Identity::new(set, config);
+    let identity = Identity::new(set, config)?;
     let device = device.open()?;
     let (folder, before) = if overwrite { (Folder::at(out), None) } else { Folder::open(out, &identity)? };
-    let mut run = Run { set, config, folder, begun, budget: before.as_ref().map_or(config.budget, |c| c.budget) };
+    let mut run = Run { config, folder, begun, budget: before.as_ref().map_or(config.budget, |c| c.budget) };
     let from = config.from.as_ref().map(ModelDir::open).transpose()?;
     let mut states = Vec::new();
     for &frames in &config.frames {
@@ -65,8 +65,9 @@ pub fn train(
         discard(out)?;
     }
     run.budget = before.map_or(config.budget, |c| c.budget);
-    run.folder.claim(&Identity { config: TrainConfig { budget: run.budget, ..config.clone() }, ..identity })?;
-    let mut model = run.open_model(&data)?;
+    let identity = Identity { config: TrainConfig { budget: run.budget, ..config.clone() }, ..identity };
+    run.folder.claim(&identity)?;
+    let mut model = run.open_model(&data, &identity)?;
     let validation = Validation::new(Arc::clone(&data.validation));
     let mut models: Vec<ModelSummary> = Vec::new();
     let count = states.len();
@@ -112,7 +113,6 @@ pub fn train(
 
 /// What stays the same over a run.
 struct Run<'a> {
-    set: &'a TrainingSet,
     config: &'a TrainConfig,
     folder: Folder,
     begun: Instant,
@@ -157,14 +157,14 @@ impl Run<'_> {
     }
 
     /// The model directory, new or with the models trained before.
-    fn open_model(&self, data: &Prepared) -> Result<ModelDir, TrainError> {
+    fn open_model(&self, data: &Prepared, identity: &Identity) -> Result<ModelDir, TrainError> {
         let out = self.folder.path();
         if out.join("model.json").exists() {
             return Ok(ModelDir::open(out)?);
         }
         let mut manifest = ModelManifest::new(data.normalisation, data.binning, data.voxel_type);
         manifest.voxel_size = data.voxel_size;
-        manifest.training = serde_json::to_value(Identity::new(self.set, self.config)).unwrap_or(Value::Null);
+        manifest.training = serde_json::to_value(identity).unwrap_or(Value::Null);
         Ok(ModelDir::create(out, manifest)?)
     }
 
