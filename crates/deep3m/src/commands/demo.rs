@@ -32,7 +32,7 @@ const SIDE: u64 = 512;
 ///
 /// Makes a synthetic electron-microscopy volume whose truth is known, trains a narrow network on its first sections,
 /// predicts sections that it never saw and measures the result. The folder gets the volume, the model, the prediction,
-/// pictures, curves and report.html, a page that opens offline. It takes about five minutes on two CPU cores.
+/// pictures, curves and report.html, a page that opens offline. It takes about three minutes on two CPU cores.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  deep3m demo -o demo")]
 pub(crate) struct Args {
