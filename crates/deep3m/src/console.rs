@@ -1,6 +1,6 @@
 //! What a person sees on standard error: progress bars and notices.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A progress bar on standard error, hidden where that is no terminal. Notices are printed in either case.
 pub(crate) struct Progress {
@@ -28,10 +28,15 @@ impl Progress {
         };
         let template = format!("{{prefix:>10}} [{{bar:32}}] {numbers}  {{eta}} left  {{wide_msg}}");
         let style = ProgressStyle::with_template(&template).expect("the template is fixed and tested");
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(4));
+        let bar = ProgressBar::with_draw_target(Some(total), target());
         bar.set_style(style.progress_chars("=> "));
         bar.set_prefix(label.to_owned());
         Self { bar }
+    }
+
+    /// Shows the bar below those that are in the group already.
+    pub(crate) fn within(self, group: &Bars) -> Self {
+        Self { bar: group.0.add(self.bar) }
     }
 
     /// Adds to what is done.
@@ -64,6 +69,21 @@ impl Progress {
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Several bars at a time, one below the other.
+pub(crate) struct Bars(MultiProgress);
+
+impl Bars {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self(MultiProgress::with_draw_target(target()))
+    }
+}
+
+/// Standard error, drawn anew four times a second.
+fn target() -> ProgressDrawTarget {
+    ProgressDrawTarget::stderr_with_hz(4)
 }
 
 /// Prints a line that the user should know of.

@@ -77,6 +77,9 @@ pub enum TrainEvent {
     },
 }
 
+/// Who is told; models that are trained side by side tell one at a time.
+pub(crate) type Observer<'a> = dyn FnMut(TrainEvent) + Send + 'a;
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

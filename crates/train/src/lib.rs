@@ -16,6 +16,7 @@ mod fingerprint;
 mod folder;
 pub mod grey;
 mod index;
+mod lanes;
 pub mod loader;
 pub mod loss;
 pub mod metrics;

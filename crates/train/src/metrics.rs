@@ -3,13 +3,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use deep3m_analyze::Confusion;
 use deep3m_net::Frames;
 use deep3m_volume::fs as files;
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
+use crate::{TrainError, plot};
 
 /// How well probabilities agree with labels, at threshold ½ and the volume's own resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,6 +121,32 @@ impl Log {
     /// Appends a line.
     pub fn add(&mut self, record: &Record) -> Result<(), TrainError> {
         self.file.write_all(line(record).as_bytes()).map_err(|e| TrainError::io(&self.path, "write", e))
+    }
+}
+
+/// The log of a run whose models may be trained side by side: one writes at a time.
+#[derive(Debug)]
+pub struct SharedLog(Mutex<Log>);
+
+impl SharedLog {
+    /// The log for all models of a run.
+    pub const fn new(log: Log) -> Self {
+        Self(Mutex::new(log))
+    }
+
+    /// Appends a line.
+    pub fn add(&self, record: &Record) -> Result<(), TrainError> {
+        self.lock().add(record)
+    }
+
+    /// Draws what is logged so far (see [`plot::curves`]).
+    pub fn draw(&self, picture: &Path) -> Result<(), TrainError> {
+        plot::curves(&self.lock().path, picture)
+    }
+
+    /// A writer that panicked left whole lines or one torn one, which readers leave out.
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -35,7 +35,7 @@ fn tiny(config: TrainConfig, iterations: u64) -> TrainConfig {
 fn run(config: &TrainConfig, out: &Path, stop_after: Option<u64>) -> Result<TrainSummary, TrainError> {
     let stop = AtomicBool::new(false);
     let mut seen = 0;
-    train(&set(), config, out, DeviceChoice::Cpu, false, &stop, &mut |event| {
+    train(&set(), config, out, &[DeviceChoice::Cpu], false, &stop, &mut |event| {
         if let TrainEvent::Iteration { .. } = event {
             seen += 1;
             stop.store(stop_after.is_some_and(|n| seen >= n), Ordering::Relaxed);
@@ -86,6 +86,49 @@ fn deep3m_goes_on_as_if_never_stopped() {
 #[test]
 fn cdeep3m_goes_on_as_if_never_stopped() {
     goes_on_as_if_never_stopped(TrainConfig::cdeep3m());
+}
+
+#[test]
+fn models_trained_side_by_side_are_those_trained_one_after_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let config = TrainConfig { frames: Frames::ALL.to_vec(), ..tiny(TrainConfig::deep3m(), 3) };
+    let in_order = run(&config, &one, None).unwrap();
+    let stop = AtomicBool::new(false);
+    let devices = [DeviceChoice::Cpu, DeviceChoice::Cpu];
+    // Stopped once on the way: both lanes leave a checkpoint, both go on.
+    let mut seen = Vec::new();
+    let summary = train(&set(), &config, &two, &devices, false, &stop, &mut |event| {
+        if let TrainEvent::Iteration { frames, iteration, .. } = event {
+            seen.push((frames, iteration));
+            if seen.len() == 2 {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+    });
+    assert_eq!(summary.unwrap().outcome, Outcome::Interrupted);
+    let stop = AtomicBool::new(false);
+    let summary = train(&set(), &config, &two, &devices, false, &stop, &mut |event| {
+        if let TrainEvent::Iteration { frames, iteration, .. } = event {
+            seen.push((frames, iteration));
+        }
+    });
+    let summary = summary.unwrap();
+    assert_eq!(summary.outcome, Outcome::Finished);
+    assert!(summary.models.iter().map(|m| m.frames).eq(in_order.models.iter().map(|m| m.frames)));
+    seen.sort();
+    assert_eq!(seen, Frames::ALL.map(|f| [(f, 1), (f, 2), (f, 3)]).concat(), "no update was made twice");
+    for name in ["1fm.safetensors", "3fm.safetensors", "5fm.safetensors"] {
+        assert!(bytes(&one, name) == bytes(&two, name), "{name} differs");
+    }
+    let of = |out: &Path, frames: Frames| {
+        let name = format!("\"{frames}\"");
+        log(out).into_iter().filter(|line| line.contains(&name)).collect::<Vec<_>>()
+    };
+    for frames in Frames::ALL {
+        assert_eq!(of(&one, frames), of(&two, frames));
+        assert_eq!(of(&one, frames).len(), 3 + 1);
+    }
 }
 
 /// A run killed between two checkpoints has written log lines that its last checkpoint does not know.
@@ -188,7 +231,7 @@ fn bad_data_is_refused_before_anything_is_written() {
     let extent = Extent::new(1, 40, 40);
     let refused = |set: TrainingSet, config: &TrainConfig| {
         let stop = AtomicBool::new(false);
-        let error = train(&set, config, &out, DeviceChoice::Cpu, false, &stop, &mut |_| {}).unwrap_err().to_string();
+        let error = train(&set, config, &out, &[DeviceChoice::Cpu], false, &stop, &mut |_| {}).unwrap_err().to_string();
         assert!(!out.exists(), "{error}");
         error
     };
@@ -228,7 +271,7 @@ fn small_slices_sparse_labels_and_three_values_are_trained_on() {
     };
     let stop = AtomicBool::new(false);
     let out = folder.path().join("model");
-    let summary = train(&set, &config, &out, DeviceChoice::Cpu, false, &stop, &mut |event| {
+    let summary = train(&set, &config, &out, &[DeviceChoice::Cpu], false, &stop, &mut |event| {
         if let TrainEvent::Notice(text) = event {
             notices.push(text);
         }
@@ -240,7 +283,7 @@ fn small_slices_sparse_labels_and_three_values_are_trained_on() {
 
     let stop = AtomicBool::new(false);
     let other = TrainConfig { seed: 3, ..config };
-    let start = |overwrite| train(&set, &other, &out, DeviceChoice::Cpu, overwrite, &stop, &mut |_| {});
+    let start = |overwrite| train(&set, &other, &out, &[DeviceChoice::Cpu], overwrite, &stop, &mut |_| {});
     let error = start(false).unwrap_err().to_string();
     assert!(error.contains("seed was 0, is 3"), "{error}");
     assert_eq!(start(true).unwrap().outcome, Outcome::Finished);

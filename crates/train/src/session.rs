@@ -12,15 +12,15 @@ use deep3m_net::{DeepEm3d, Frames, Inference, Mode, ModelDir, NamedTensor, NetCo
 use crate::average::{self, Average};
 use crate::checkpoint::{Checkpoint, Plan, Recent, State};
 use crate::clock::{Clock, Limit};
-use crate::event::{ModelSummary, TrainEvent};
+use crate::event::{ModelSummary, Observer, TrainEvent};
 use crate::folder::Folder;
 use crate::loader::{BatchKey, Loader, Purpose};
-use crate::metrics::{Log, Record, Scores};
+use crate::metrics::{Record, Scores, SharedLog};
 use crate::sampler::Sampler;
 use crate::solver::{self, Gradients, Solver};
 use crate::step::{backward, first_network, input};
 use crate::validate::Validation;
-use crate::{Budget, TrainConfig, TrainError, plot, schedule};
+use crate::{Budget, TrainConfig, TrainError, schedule};
 
 /// Validations in a run, where no interval is set.
 const VALIDATIONS: u64 = 6;
@@ -40,6 +40,7 @@ pub(crate) struct Surroundings<'a> {
     pub sampler: Arc<Sampler>,
     pub validation: &'a Validation,
     pub folder: &'a Folder,
+    pub log: &'a SharedLog,
     pub device: &'a Device,
     pub stop: &'a AtomicBool,
 }
@@ -56,7 +57,6 @@ pub(crate) struct Session<'a> {
     /// What was validated last, and after which iteration.
     measured: Option<(u64, Vec<NamedTensor>)>,
     clock: Clock,
-    log: Log,
     loader: Loader,
     /// Iteration and time of the last checkpoint on disk.
     saved: (u64, Instant),
@@ -96,15 +96,7 @@ impl<'a> Session<'a> {
             }
             (state, best) = (checkpoint.state, checkpoint.best);
         }
-        let (iteration, validated) = (state.iteration, state.last_validated);
-        let log = Log::open(&around.folder.metrics(), |record| {
-            let (of, at) = record.at();
-            of != frames
-                || match record {
-                    Record::Training { .. } => at <= iteration,
-                    Record::Validation { .. } => validated.is_some_and(|last| at <= last),
-                }
-        })?;
+        let iteration = state.iteration;
         let key = BatchKey::new(config, frames, Purpose::Training);
         let first_batch = iteration * u64::from(config.iter_size);
         let loader = Loader::start(Arc::clone(&around.sampler), key, first_batch)?;
@@ -120,14 +112,13 @@ impl<'a> Session<'a> {
             best,
             measured: None,
             clock,
-            log,
             loader,
             saved: (iteration, Instant::now()),
         })
     }
 
     /// Trains until the budget is used up or `stop` is set; `None` where stopped.
-    pub(crate) fn run(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<Option<ModelSummary>, TrainError> {
+    pub(crate) fn run(&mut self, observer: &mut Observer<'_>) -> Result<Option<ModelSummary>, TrainError> {
         observer(TrainEvent::Started {
             frames: self.around.frames,
             iteration: self.state.iteration,
@@ -163,7 +154,7 @@ impl<'a> Session<'a> {
     }
 
     /// One weight update; `false`, and nothing changed, where stopped before it was made.
-    fn iterate(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<bool, TrainError> {
+    fn iterate(&mut self, observer: &mut Observer<'_>) -> Result<bool, TrainError> {
         let config = self.around.config;
         // With many batches per update an iteration can take minutes: a stop takes back its batch statistics.
         let before = (config.iter_size > 1).then(|| self.net.clone());
@@ -209,10 +200,10 @@ impl<'a> Session<'a> {
     }
 
     /// Says and logs how the last iterations went.
-    fn tell(&mut self, learning_rate: f64, observer: &mut dyn FnMut(TrainEvent)) -> Result<(), TrainError> {
+    fn tell(&mut self, learning_rate: f64, observer: &mut Observer<'_>) -> Result<(), TrainError> {
         let (frames, iteration, seconds) = (self.around.frames, self.state.iteration, self.clock.seconds());
         let (loss, accuracy) = self.shown();
-        self.log.add(&Record::Training { frames, iteration, loss, accuracy, learning_rate, seconds })?;
+        self.around.log.add(&Record::Training { frames, iteration, loss, accuracy, learning_rate, seconds })?;
         observer(TrainEvent::Iteration {
             frames,
             iteration,
@@ -283,7 +274,7 @@ impl<'a> Session<'a> {
     }
 
     /// Measures the weights that would be kept now, and keeps them if they are the best so far.
-    fn validate(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<(), TrainError> {
+    fn validate(&mut self, observer: &mut Observer<'_>) -> Result<(), TrainError> {
         let begun = Instant::now();
         let candidate = self.candidate()?;
         let model = Inference::from_tensors(self.net.config().clone(), &candidate, self.around.device)?;
@@ -299,9 +290,9 @@ impl<'a> Session<'a> {
         self.state.validated = self.validations_by_now();
         self.state.last_validated = Some(iteration);
         let seconds = self.clock.seconds();
-        self.log.add(&Record::Validation { frames, iteration, seconds, best, scores })?;
+        self.around.log.add(&Record::Validation { frames, iteration, seconds, best, scores })?;
         observer(TrainEvent::Validated { frames, iteration, scores, best });
-        plot::curves(&self.around.folder.metrics(), &self.around.folder.curves())?;
+        self.around.log.draw(&self.around.folder.curves())?;
         self.clock.keep_back(begun.elapsed().as_secs_f64());
         Ok(())
     }
@@ -338,7 +329,7 @@ impl<'a> Session<'a> {
     }
 
     /// Writes a checkpoint.
-    fn save(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<PathBuf, TrainError> {
+    fn save(&mut self, observer: &mut Observer<'_>) -> Result<PathBuf, TrainError> {
         let frames = self.around.frames;
         self.state.seconds = self.clock.seconds();
         self.state.recent = self.recent.iter().copied().collect();
@@ -356,7 +347,7 @@ impl<'a> Session<'a> {
     }
 
     /// The last validation; `None` where stopped before, with a checkpoint.
-    fn finish(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<Option<ModelSummary>, TrainError> {
+    fn finish(&mut self, observer: &mut Observer<'_>) -> Result<Option<ModelSummary>, TrainError> {
         let measured = self.state.last_validated == Some(self.state.iteration);
         if !measured && !self.around.validation.is_empty() {
             self.validate(observer)?;
@@ -377,7 +368,7 @@ impl<'a> Session<'a> {
     }
 
     /// Writes the last checkpoint, once the results are in the model directory.
-    pub(crate) fn close(&mut self, observer: &mut dyn FnMut(TrainEvent)) -> Result<(), TrainError> {
+    pub(crate) fn close(&mut self, observer: &mut Observer<'_>) -> Result<(), TrainError> {
         self.state.finished.get_or_insert(self.state.iteration);
         self.state.kept = Some(self.state.iteration);
         self.save(observer).map(drop)

@@ -1,8 +1,8 @@
 //! The whole run: data, one model after another, the model directory.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use deep3m_net::weights::safetensors;
@@ -14,11 +14,12 @@ use crate::checkpoint::Checkpoint;
 use crate::clock::Limit;
 use crate::event::{ModelSummary, Outcome, TrainEvent, TrainSummary};
 use crate::folder::{Folder, Identity, discard};
+use crate::lanes::{self, Shared};
+use crate::metrics::{Log, Record, SharedLog};
 use crate::prepare::{Prepared, prepare};
-use crate::sampler::Sampler;
-use crate::session::{Session, Surroundings};
+use crate::session::Session;
 use crate::validate::Validation;
-use crate::{Budget, TrainConfig, TrainError, TrainingSet, plot};
+use crate::{Budget, TrainConfig, TrainError, TrainingSet};
 
 /// Trains the models of `config` on `set` and writes them into the folder `out`.
 ///
@@ -26,6 +27,9 @@ use crate::{Budget, TrainConfig, TrainError, TrainingSet, plot};
 /// validation data), `NNfm.last.safetensors`, `metrics.jsonl`, `curves.svg` and `checkpoints/`. The same call goes on with
 /// a run that was stopped, and says so of one that is finished. Where `out` holds another run the call is refused, unless
 /// `overwrite` is set: then that run is removed once settings and data are found good, and this one starts anew.
+///
+/// The models are trained one after another; given several devices, they are dealt out to them and trained side by side.
+/// A model's weights depend on its device, not on what is trained beside it.
 ///
 /// Stops within an iteration of `stop` being set, with a checkpoint. With [`Budget::Iterations`] on the CPU a run that
 /// was stopped, or killed, ends with the same bytes as one that was not.
@@ -36,15 +40,18 @@ pub fn train(
     set: &TrainingSet,
     config: &TrainConfig,
     out: &Path,
-    device: DeviceChoice,
+    devices: &[DeviceChoice],
     overwrite: bool,
     stop: &AtomicBool,
-    observer: &mut dyn FnMut(TrainEvent),
+    observer: &mut (dyn FnMut(TrainEvent) + Send),
 ) -> Result<TrainSummary, TrainError> {
     let begun = Instant::now();
     config.validate()?;
     let identity = Identity::new(set, config)?;
-    let device = device.open()?;
+    if devices.is_empty() {
+        return Err(TrainError::Setting { setting: "device", found: "none".into(), expected: "at least one" });
+    }
+    let opened = devices.iter().map(|d| d.open()).collect::<Result<Vec<_>, _>>()?;
     let (folder, before) = if overwrite { (Folder::at(out), None) } else { Folder::open(out, &identity)? };
     let mut run = Run { config, folder, begun, budget: before.as_ref().map_or(config.budget, |c| c.budget) };
     let from = config.from.as_ref().map(ModelDir::open).transpose()?;
@@ -67,54 +74,36 @@ pub fn train(
     run.budget = before.map_or(config.budget, |c| c.budget);
     let identity = Identity { config: TrainConfig { budget: run.budget, ..config.clone() }, ..identity };
     run.folder.claim(&identity)?;
-    let mut model = run.open_model(&data, &identity)?;
+    let log = Log::open(&run.folder.metrics(), |record| is_kept(record, &states))?;
     let validation = Validation::new(Arc::clone(&data.validation));
-    let mut models: Vec<ModelSummary> = Vec::new();
-    let count = states.len();
-    for (index, (frames, checkpoint)) in states.into_iter().enumerate() {
-        if let Some(done) = checkpoint.as_ref().filter(|_| run.is_finished(checkpoint.as_ref())) {
-            observer(TrainEvent::Notice(format!("{frames} is trained already ({} iterations)", done.state.iteration)));
-            models.push(finished_summary(frames, done));
-            continue;
-        }
-        if let Some(checkpoint) = &checkpoint {
-            observer(TrainEvent::Notice(format!("{frames} goes on after iteration {}", checkpoint.state.iteration)));
-        }
-        let limit = run.limit(checkpoint.as_ref(), &models, count - index);
-        let sampler = Sampler::new(
-            Arc::clone(&data.training),
-            config.sampling,
-            config.augmentation,
-            frames.count(),
-            config.patch as usize,
-        );
-        let around = Surroundings {
-            config,
-            frames,
-            sampler: Arc::new(sampler),
-            validation: &validation,
-            folder: &run.folder,
-            device: &device,
-            stop,
-        };
-        let mut session = Session::start(around, checkpoint, limit, from.as_ref())?;
-        let Some(summary) = session.run(observer)? else {
-            return Ok(TrainSummary { outcome: Outcome::Interrupted, models });
-        };
-        run.keep(&session, &summary, &mut model)?;
-        session.close(observer)?;
-        let scores = summary.best.map(|(_, scores)| scores);
-        let (iteration, seconds) = (summary.iterations, summary.seconds);
-        observer(TrainEvent::Finished { frames, iteration, seconds, scores });
-        models.push(summary);
+    let shared = Shared {
+        model: Mutex::new(run.open_model(&data, &identity)?),
+        run: &run,
+        log: SharedLog::new(log),
+        data: &data,
+        validation: &validation,
+        from: from.as_ref(),
+        stop,
+    };
+    let lanes = lanes::divide(states, opened);
+    lanes::run(&shared, lanes, observer)
+}
+
+/// Whether a line of the log is still true of models that go on from these checkpoints.
+fn is_kept(record: &Record, states: &[(Frames, Option<Checkpoint>)]) -> bool {
+    let (of, at) = record.at();
+    let Some((_, checkpoint)) = states.iter().find(|(frames, _)| *frames == of) else { return true };
+    let Some(state) = checkpoint.as_ref().map(|c| &c.state) else { return false };
+    match record {
+        Record::Training { .. } => at <= state.iteration,
+        Record::Validation { .. } => state.last_validated.is_some_and(|last| at <= last),
     }
-    Ok(TrainSummary { outcome: Outcome::Finished, models })
 }
 
 /// What stays the same over a run.
-struct Run<'a> {
-    config: &'a TrainConfig,
-    folder: Folder,
+pub(crate) struct Run<'a> {
+    pub(crate) config: &'a TrainConfig,
+    pub(crate) folder: Folder,
     begun: Instant,
     /// The budget that the run was started with.
     budget: Budget,
@@ -138,21 +127,20 @@ impl Run<'_> {
         Some(base.saturating_add(self.config.add_iterations))
     }
 
-    fn is_finished(&self, checkpoint: Option<&Checkpoint>) -> bool {
+    pub(crate) fn is_finished(&self, checkpoint: Option<&Checkpoint>) -> bool {
         let Some(checkpoint) = checkpoint else { return false };
         checkpoint.state.kept == Some(checkpoint.state.iteration)
             && self.iterations(Some(checkpoint)).is_some_and(|n| checkpoint.state.iteration >= n)
     }
 
-    /// What ends a model's training; under a clock its share of what the models before it left.
-    fn limit(&self, checkpoint: Option<&Checkpoint>, before: &[ModelSummary], left: usize) -> Limit {
+    /// What ends a model's training; under a clock its share of the minutes that the models before it on its device left.
+    pub(crate) fn limit(&self, checkpoint: Option<&Checkpoint>, first: bool, used: f64, left: usize) -> Limit {
         if let Some(iterations) = self.iterations(checkpoint) {
             return Limit::Iterations(iterations);
         }
         let Budget::Minutes(minutes) = self.budget else { return Limit::Iterations(0) };
-        let used: f64 = before.iter().map(|m| m.seconds).sum();
         // Reading and checking the data is inside the first model's share.
-        let start = if before.is_empty() { self.begun.elapsed().as_secs_f64() } else { 0.0 };
+        let start = if first { self.begun.elapsed().as_secs_f64() } else { 0.0 };
         Limit::Seconds(((60.0 * minutes - used) / left as f64 - start).max(0.0))
     }
 
@@ -168,8 +156,13 @@ impl Run<'_> {
         Ok(ModelDir::create(out, manifest)?)
     }
 
-    /// Writes a trained model's weights, the log's plot and what was measured.
-    fn keep(&self, session: &Session<'_>, summary: &ModelSummary, model: &mut ModelDir) -> Result<(), TrainError> {
+    /// Writes a trained model's weights and what was measured.
+    pub(crate) fn keep(
+        &self,
+        session: &Session<'_>,
+        summary: &ModelSummary,
+        model: &mut ModelDir,
+    ) -> Result<(), TrainError> {
         let (config, kept, last) = session.results()?;
         let bytes = safetensors::encode_tensors(&config, &last)?;
         files::write_atomic(&self.folder.last(summary.frames), &bytes)?;
@@ -181,12 +174,11 @@ impl Run<'_> {
             measured.insert("iteration".into(), json!(iteration));
         }
         measured.insert("training_loss".into(), json!(summary.loss));
-        model.save_tensors(&config, &kept, summary.iterations, summary.seconds, measured)?;
-        plot::curves(&self.folder.metrics(), &self.folder.curves())
+        Ok(model.save_tensors(&config, &kept, summary.iterations, summary.seconds, measured)?)
     }
 }
 
-fn finished_summary(frames: Frames, checkpoint: &Checkpoint) -> ModelSummary {
+pub(crate) fn finished_summary(frames: Frames, checkpoint: &Checkpoint) -> ModelSummary {
     let state = &checkpoint.state;
     let loss = state.recent.iter().map(|r| r.loss).sum::<f64>() / state.recent.len().max(1) as f64;
     ModelSummary { frames, iterations: state.iteration, seconds: state.seconds, loss, best: state.best }

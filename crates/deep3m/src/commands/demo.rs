@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         validation: vec![labelled(VALIDATION_START, VALIDATION)?],
     };
     let unseen = labelled(TRAINING + GAP, UNSEEN)?;
-    let training = train::train(&set, &settings(args), &out.join("model"), args.device, args.overwrite)?;
+    let training = train::train(&set, &settings(args), &out.join("model"), &[args.device], args.overwrite)?;
     let prediction = out.join("prediction.zarr");
     let config =
         PredictConfig { variations: VariationCount::Eight, overwrite: args.overwrite, ..PredictConfig::default() };

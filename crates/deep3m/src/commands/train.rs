@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 
 use deep3m_net::{DeviceChoice, Frames};
 use deep3m_train::{
-    Budget, LabelledVolume, ModelSummary, Outcome, Policy, Recipe, Scores, TrainConfig, TrainEvent, TrainSummary,
-    TrainingSet,
+    Budget, LabelledVolume, ModelSummary, Outcome, Policy, Recipe, TrainConfig, TrainSummary, TrainingSet,
 };
 use deep3m_volume::{Binning, fs};
 use miette::{IntoDiagnostic, Result};
 use serde_json::Value;
 
 use crate::commands::{open, print_json};
-use crate::console::{Progress, Unit, notice};
+use crate::console::notice;
 use crate::interrupt::{self, Interrupted};
 use crate::parse;
+
+mod watch;
+
+use watch::{Watch, scores_text};
 
 /// Train a model on a labelled stack
 ///
@@ -68,9 +71,9 @@ pub(crate) struct Args {
     /// Number that decides everything random
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Where to compute: auto, cpu, cuda:0, vulkan:0
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
+    /// Where to compute: auto, cpu, cuda:0, vulkan:0; several (cuda:0,cuda:1) train one model each at the same time
+    #[arg(long, value_name = "DEVICE", value_delimiter = ',', default_value = "auto")]
+    device: Vec<DeviceChoice>,
     /// JSON file with settings that replace the recipe's, as model.json keeps them under training.config
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -237,7 +240,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut training = vec![LabelledVolume { images: open(&args.images)?, labels: open(&args.labels)? }];
     training.extend(open_pairs(&args.volume)?);
     let set = TrainingSet { training, validation: open_pairs(&args.validation)? };
-    let summary = train(&set, &args.config()?, &args.output, args.device, args.overwrite)?;
+    let summary = train(&set, &args.config()?, &args.output, &args.device, args.overwrite)?;
     if args.json {
         print_json(&summary.models)?;
     } else {
@@ -254,55 +257,15 @@ pub(crate) fn train(
     set: &TrainingSet,
     config: &TrainConfig,
     output: &Path,
-    device: DeviceChoice,
+    devices: &[DeviceChoice],
     overwrite: bool,
 ) -> Result<TrainSummary> {
-    let mut progress: Option<Progress> = None;
-    let mut observer = |event: TrainEvent| match event {
-        TrainEvent::Notice(text) => match &progress {
-            Some(bar) => bar.notice(&text),
-            None => notice(&text),
-        },
-        TrainEvent::Started { frames, iteration, of, seconds, weights } => {
-            let bar = match (of, seconds) {
-                (Some(of), _) => Progress::new(&format!("train {frames}"), of, Unit::Iterations),
-                (None, seconds) => {
-                    Progress::new(&format!("train {frames}"), seconds.unwrap_or(0.0) as u64, Unit::Seconds)
-                }
-            };
-            bar.notice(&format!("{frames}: {weights} weights, from iteration {iteration}"));
-            if of.is_some() {
-                bar.resume_at(iteration);
-            }
-            progress = Some(bar);
-        }
-        TrainEvent::Iteration { iteration, loss, accuracy, seconds, .. } => {
-            if let Some(bar) = &progress {
-                match config.budget {
-                    Budget::Iterations(_) => bar.set(iteration),
-                    Budget::Minutes(_) => bar.set(seconds as u64),
-                }
-                bar.message(format!("iteration {iteration}  loss {loss:.3}  accuracy {accuracy:.3}"));
-            }
-        }
-        TrainEvent::Validated { frames, iteration, scores, best } => {
-            if let Some(bar) = &progress {
-                let mark = if best { ", the best so far" } else { "" };
-                bar.notice(&format!("{frames}, iteration {iteration}: validation {}{mark}", scores_text(&scores)));
-            }
-        }
-        TrainEvent::Finished { .. } => {
-            if let Some(bar) = progress.take() {
-                bar.finish();
-            }
-        }
-        _ => {}
-    };
-    let summary = deep3m_train::train(set, config, output, device, overwrite, interrupt::stop(), &mut observer)
-        .into_diagnostic()?;
-    if let Some(bar) = progress {
-        bar.finish();
-    }
+    let mut watch = Watch::new();
+    let summary = deep3m_train::train(set, config, output, devices, overwrite, interrupt::stop(), &mut |event| {
+        watch.see(event);
+    })
+    .into_diagnostic()?;
+    watch.close();
     match summary.outcome {
         Outcome::Interrupted => Err(Interrupted.into()),
         Outcome::AlreadyFinished => {
@@ -328,18 +291,5 @@ fn describe(model: &ModelSummary) -> String {
         model.iterations,
         model.seconds / 60.0,
         model.loss
-    )
-}
-
-/// Scores in a line; `–` where a score has no value (nothing predicted, say).
-fn scores_text(scores: &Scores) -> String {
-    let number = |score: Option<f64>| score.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
-    format!(
-        "Jaccard {}, F1 {}, precision {}, recall {}, loss {:.3}",
-        number(scores.jaccard),
-        number(scores.f1),
-        number(scores.precision),
-        number(scores.recall),
-        scores.loss
     )
 }

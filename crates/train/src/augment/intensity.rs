@@ -40,6 +40,21 @@ pub fn shading(patch: &mut Patch, strength: f64, random: &mut Stream) {
     }
 }
 
+/// Labelled objects become brighter or darker than they are, so that the network does not go by a grey value that staining
+/// gave to a few of them: other cells of the same volume have darker mitochondria.
+///
+/// The labels are those of the middle section; its neighbours are changed alike.
+pub fn object_tone(patch: &mut Patch, strength: f64, random: &mut Stream) {
+    let side = patch.side;
+    let shift = field::smooth(side, 2 + random.below(3) as usize, random);
+    let target = patch.target.clone();
+    for section in patch.sections_mut() {
+        for ((value, s), t) in section.iter_mut().zip(&shift).zip(&target) {
+            *value += strength as f32 * s * t;
+        }
+    }
+}
+
 /// Gaussian blur of standard deviation `sigma` pixels (7 × 7, mirrored at the border); with `sharpen` the difference to
 /// the blurred section is added that many times instead (unsharp mask).
 pub fn blur(section: &mut [f32], side: usize, sigma: f64, sharpen: Option<f64>) {
@@ -118,6 +133,19 @@ mod tests {
         let mut sharp = patch(1, 32);
         blur(&mut sharp.image, 32, 1.0, Some(0.5));
         assert!(spread(&sharp.image) > before);
+    }
+
+    #[test]
+    fn objects_change_their_tone_and_all_else_stays() {
+        let mut p = patch(3, 64);
+        let before = p.clone();
+        p.target[64..128].fill(1.0);
+        object_tone(&mut p, 0.2, &mut Stream::of(&[2]));
+        let moved = |range: std::ops::Range<usize>| range.filter(|&i| p.image[i] != before.image[i]).count();
+        assert_eq!((moved(0..64), moved(128..4096)), (0, 0));
+        assert!(moved(64..128) > 60 && moved(4096 + 64..4096 + 128) > 60);
+        let largest = (0..p.image.len()).map(|i| (p.image[i] - before.image[i]).abs()).fold(0.0, f32::max);
+        assert!(largest < 0.2 * 5.0, "{largest}");
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct Augmentation {
     pub section_jitter: f64,
     /// Probability that one section beside the labelled one is missing (its neighbour is seen instead).
     pub missing_section: f64,
+    /// Labelled objects become brighter or darker against all else, by a slow field of about this standard deviation.
+    #[serde(default)]
+    pub object_tone: f64,
 }
 
 /// How patches are turned and stretched.
@@ -75,22 +78,24 @@ impl Augmentation {
         cutout: 0.0,
         section_jitter: 0.0,
         missing_section: 0.0,
+        object_tone: 0.0,
     };
 
     /// Deep3M's choice.
     pub const fn deep3m() -> Self {
         Self {
             geometry: Geometry::Warp { scale: (0.7, 1.4), stretch: 0.1, elastic: 4.0, misalignment: 1.0 },
-            contrast: 0.3,
-            brightness: 0.2,
-            gamma: 0.4,
+            contrast: 0.2,
+            brightness: 0.1,
+            gamma: 0.2,
             noise: 0.1,
             blur: 0.3,
             sharpen: 1.0,
-            shading: 0.12,
+            shading: 0.05,
             cutout: 0.0,
             section_jitter: 0.05,
             missing_section: 0.05,
+            object_tone: 0.2,
         }
     }
 
@@ -102,6 +107,9 @@ impl Augmentation {
         }
         if self.section_jitter > 0.0 {
             sections::jitter(patch, self.section_jitter, random);
+        }
+        if self.object_tone > 0.0 {
+            intensity::object_tone(patch, self.object_tone, random);
         }
         if self.contrast > 0.0 || self.brightness > 0.0 {
             let gain = random.around_zero(self.contrast).exp();
