@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use burn::tensor::{Tensor, TensorData};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use deep3m_net::{DeviceChoice, Frames, ModelDir, ModelManifest, NetConfig, Normalisation};
+use deep3m_net::{DeviceChoice, Frames, Mode, ModelDir, ModelManifest, NetConfig, Normalisation};
 use deep3m_phantom::{Phantom, PhantomConfig};
 use deep3m_predict::{Ensemble, PredictConfig, PredictSummary, VariationCount, predict};
 use deep3m_volume::{Binning, Extent, Volume, VoxelType, open};
@@ -21,12 +22,17 @@ fn run(ensemble: &Ensemble, volume: &dyn Volume, out: &Path) -> PredictSummary {
     predict(ensemble, volume, out, &config, &AtomicBool::new(false), &mut |_| {}).expect("nothing stops it")
 }
 
-/// A model of random weights in a folder: its speed is that of any.
+/// A model of random weights in a folder: its speed is that of any. One batch gives it statistics that keep its values
+/// finite.
 fn model(folder: &Path, width: f64) -> Ensemble {
     let device = DeviceChoice::Cpu.open().expect("the CPU is always there");
     let manifest = ModelManifest::new(Normalisation::Range { low: 0.0, high: 255.0 }, Binning::NONE, VoxelType::U8);
     let mut model = ModelDir::create(folder, manifest).expect("the folder is new");
-    let net = NetConfig::with_width(Frames::One, width).expect("a width above 0").init(&device, 1);
+    let mut net = NetConfig::with_width(Frames::One, width).expect("a width above 0").init(&device, 1);
+    net.reset_statistics();
+    net.set_bn_decay(1.0);
+    let noise = (0..128 * 128_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as f32 / 128.0 - 1.0).collect();
+    let _ = net.forward(Tensor::from_data(TensorData::new(noise, [1, 1, 1, 128, 128]), &device), Mode::Train);
     model.save_network(&net, 0, 0.0, serde_json::Map::new()).expect("the disk has room");
     Ensemble::load(&model, None, &device).expect("the model is whole")
 }
