@@ -56,6 +56,14 @@ pub enum PredictError {
         /// The block.
         block: Region,
     },
+    /// What CDeep3M's layout cannot hold.
+    #[error("layout cdeep3m: found {found}; expected {expected}. Without --layout cdeep3m it can be predicted")]
+    Layout {
+        /// What was given.
+        found: String,
+        /// What works.
+        expected: &'static str,
+    },
     /// A setting that makes no sense.
     #[error("{name}: found {found}; expected {least} to {most}")]
     Setting {

@@ -55,17 +55,22 @@ impl RunIdentity {
 
     /// What differs from another run, as "variations: found 16, expected 8" where `self` is found and `other` expected.
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let value = |run: &Self| {
-            let mut value = serde_json::to_value(run).unwrap_or_default();
-            if let Some(model) = value.get_mut("model").and_then(Value::as_object_mut) {
-                model.remove("path");
-            }
-            value
-        };
-        let mut differs = Vec::new();
-        compare("", &value(self), &value(other), &mut differs);
-        differs
+        differences(self, other)
     }
+}
+
+/// What differs between two runs; where a model lies is no difference.
+pub(crate) fn differences<R: Serialize>(found: &R, expected: &R) -> Vec<String> {
+    let value = |run: &R| {
+        let mut value = serde_json::to_value(run).unwrap_or_default();
+        if let Some(model) = value.get_mut("model").and_then(Value::as_object_mut) {
+            model.remove("path");
+        }
+        value
+    };
+    let mut differs = Vec::new();
+    compare("", &value(found), &value(expected), &mut differs);
+    differs
 }
 
 /// Goes down two JSON values in step and names each leaf that differs.

@@ -33,6 +33,7 @@
 //! # }
 //! ```
 
+pub mod cdeep3m;
 mod config;
 mod context;
 mod ensemble;

@@ -88,7 +88,7 @@ impl Output {
         if !place.exists() {
             return Ok(Found::Open);
         }
-        let problem = match RunNote::read(note) {
+        let problem = match RunNote::<RunIdentity>::read(note) {
             Ok(Some(note)) => match note.run.differences(run) {
                 same if same.is_empty() => return Ok(if note.finished { Found::Finished } else { Found::Open }),
                 differs => PredictError::AnotherRun { path: place.to_owned(), differs },
@@ -136,7 +136,7 @@ impl Output {
     ) -> Result<ZarrWriter, PredictError> {
         let store = self.store();
         let note = store.join(RUN_FILE);
-        if RunNote::read(&note)?.is_none() {
+        if RunNote::<RunIdentity>::read(&note)?.is_none() {
             fs::create_dir(&store)?;
             RunNote { finished: false, run: run.clone() }.write(&note)?;
         }

@@ -10,6 +10,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use deep3m_volume::{VolumeError, fs};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{PredictError, RunIdentity};
@@ -20,14 +21,14 @@ const DONE_FILE: &str = "deep3m-done.log";
 
 /// What `deep3m-run.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct RunNote {
+pub(crate) struct RunNote<R = RunIdentity> {
     /// Whether all is done.
     pub(crate) finished: bool,
     /// Which run it is.
-    pub(crate) run: RunIdentity,
+    pub(crate) run: R,
 }
 
-impl RunNote {
+impl<R: Serialize + DeserializeOwned> RunNote<R> {
     /// The note in a file; `None` where there is no file.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, PredictError> {
         if !path.exists() {

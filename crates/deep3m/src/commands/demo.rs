@@ -90,7 +90,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let prediction = out.join("prediction.zarr");
     let config =
         PredictConfig { variations: VariationCount::Eight, overwrite: args.overwrite, ..PredictConfig::default() };
-    let run = predict::predict(&out.join("model"), unseen.images.as_ref(), &prediction, &config, args.device)?;
+    let run = predict::predict(
+        &out.join("model"),
+        unseen.images.as_ref(),
+        &prediction,
+        &config,
+        predict::Layout::Deep3m,
+        args.device,
+    )?;
     let prediction = open(&prediction)?;
     let config = EvaluateConfig { exclusion: vec![0, 1, 2], ..EvaluateConfig::default() };
     let evaluation = super::evaluate::evaluate(prediction.as_ref(), unseen.labels.as_ref(), &config)?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use deep3m_net::{DeviceChoice, Frames, ModelDir};
-use deep3m_predict::{Ensemble, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount};
+use deep3m_predict::{Ensemble, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount, cdeep3m};
 use deep3m_volume::{Region, Volume};
 use miette::{IntoDiagnostic, Result};
 
@@ -22,7 +22,8 @@ use crate::interrupt::{self, Interrupted};
 Examples:
   deep3m predict model volume.tif -o result.zarr
   deep3m predict model images/ -o result.tif --variations 1 --frames 1
-  deep3m predict model volume.zarr -o part.zarr --region 0:16,0:512,512:1024")]
+  deep3m predict model volume.zarr -o part.zarr --region 0:16,0:512,512:1024
+  deep3m predict imported images/ -o predicted/ --layout cdeep3m")]
 pub(crate) struct Args {
     /// Folder of a trained model
     model: PathBuf,
@@ -40,6 +41,10 @@ pub(crate) struct Args {
     /// Predict only this part; ends are outside
     #[arg(long, value_name = "z0:z1,y0:y1,x0:x1")]
     region: Option<Region>,
+    /// How the volume is cut into blocks, and what is written: deep3m's way, or cdeep3m's with its packages, folders and
+    /// Segmented_NNNN.png, to reproduce an old result
+    #[arg(long, value_enum, default_value = "deep3m")]
+    layout: Layout,
     /// Where to compute: auto, cpu, cuda:0, vulkan:0
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -60,7 +65,19 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// Ways to cut a volume into blocks.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Layout {
+    Deep3m,
+    Cdeep3m,
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.layout == Layout::Cdeep3m && (args.tile.is_some() || args.halo.is_some() || args.seam) {
+        miette::bail!(
+            "--layout cdeep3m: found --tile, --halo or --seam; its blocks are CDeep3M's and cannot be changed"
+        );
+    }
     let config = PredictConfig {
         frames: args.frames.clone(),
         variations: args.variations,
@@ -72,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ..PredictConfig::default()
     };
     let volume = open(&args.volume)?;
-    let summary = predict(&args.model, volume.as_ref(), &args.output, &config, args.device)?;
+    let summary = predict(&args.model, volume.as_ref(), &args.output, &config, args.layout, args.device)?;
     if args.json {
         print_json(&summary)?;
     } else {
@@ -87,6 +104,7 @@ pub(crate) fn predict(
     volume: &dyn Volume,
     output: &Path,
     config: &PredictConfig,
+    layout: Layout,
     device: DeviceChoice,
 ) -> Result<PredictSummary> {
     let model = ModelDir::open(model).into_diagnostic()?;
@@ -123,7 +141,11 @@ pub(crate) fn predict(
         },
         _ => {}
     };
-    let outcome = deep3m_predict::predict(&ensemble, volume, output, config, interrupt::stop(), &mut observer);
+    let stop = interrupt::stop();
+    let outcome = match layout {
+        Layout::Deep3m => deep3m_predict::predict(&ensemble, volume, output, config, stop, &mut observer),
+        Layout::Cdeep3m => cdeep3m::predict(&ensemble, volume, output, config, stop, &mut observer),
+    };
     if let Some(bar) = progress {
         bar.finish();
     }

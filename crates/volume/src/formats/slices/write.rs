@@ -16,6 +16,10 @@ pub struct SliceWriter {
     folder: PathBuf,
     spec: VolumeSpec,
     kind: Kind,
+    /// What stands before the number in a file's name.
+    prefix: String,
+    /// The first section's number.
+    first: u64,
 }
 
 impl SliceWriter {
@@ -36,14 +40,24 @@ impl SliceWriter {
         checks::spec(folder, spec)?;
         checks::section(folder, spec)?;
         fs::create_dir(folder)?;
-        Ok(Self { folder: folder.to_owned(), spec: spec.clone(), kind })
+        Ok(Self { folder: folder.to_owned(), spec: spec.clone(), kind, prefix: String::new(), first: 0 })
     }
 
-    fn path(&self, z: u64) -> PathBuf {
+    /// With other names: `prefix`, then numbers from `first` on (`Segmented_0001.png`, …).
+    #[must_use]
+    pub fn named(mut self, prefix: &str, first: u64) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self.first = first;
+        self
+    }
+
+    /// The file of a section.
+    pub fn path(&self, z: u64) -> PathBuf {
         // Wide enough for the last section, so that programs that sort by letters see the order too.
-        let digits = (self.spec.extent.z - 1).to_string().len().max(4);
+        let digits = (self.spec.extent.z - 1).saturating_add(self.first).to_string().len().max(4);
         let ending = if self.kind == Kind::Png { "png" } else { "tif" };
-        self.folder.join(format!("{z:0digits$}.{ending}"))
+        let number = z.saturating_add(self.first);
+        self.folder.join(format!("{}{number:0digits$}.{ending}", self.prefix))
     }
 }
 
