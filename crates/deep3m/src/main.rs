@@ -38,6 +38,7 @@ enum Command {
     Train(Box<commands::train::Args>),
     Predict(commands::predict::Args),
     Evaluate(commands::evaluate::Args),
+    Model(commands::model::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::train::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Model(args) => commands::model::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,9 +17,11 @@ fn of_the_program() {
 
 #[test]
 fn of_every_command() {
-    for command in ["demo", "phantom", "train", "predict", "evaluate"] {
-        let text = help(&[command, "--help"]);
+    for command in ["demo", "phantom", "train", "predict", "evaluate", "model", "model show", "model verify"] {
+        let mut arguments: Vec<&str> = command.split(' ').collect();
+        arguments.push("--help");
+        let text = help(&arguments);
         assert!(text.contains("Example"), "{command} --help shows an example");
-        insta::assert_snapshot!(command, text);
+        insta::assert_snapshot!(command.replace(' ', "_"), text);
     }
 }

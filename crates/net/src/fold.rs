@@ -75,6 +75,23 @@ impl Inference {
     /// Nothing is padded: height and width must be multiples of [`NetConfig::MULTIPLE`]. On the CPU the result is the
     /// same, bit for bit, whatever the number of threads and whichever inputs share a batch.
     pub fn foreground(&self, input: &[f32], n: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
+        // Softmax over two classes is the sigmoid of their difference.
+        self.answer(input, n, height, width, sigmoid)
+    }
+
+    /// As [`Self::foreground`], before the last step: ln(p / (1 − p)).
+    pub fn log_odds(&self, input: &[f32], n: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
+        self.answer(input, n, height, width, |difference| difference)
+    }
+
+    fn answer(
+        &self,
+        input: &[f32],
+        n: usize,
+        height: usize,
+        width: usize,
+        last: impl Fn(Tensor<4>) -> Tensor<4>,
+    ) -> Result<Vec<f32>, NetError> {
         if !is_size(height) || !is_size(width) {
             return Err(NetError::Size { height, width });
         }
@@ -88,9 +105,8 @@ impl Inference {
         }
         let data = TensorData::new(input.to_vec(), [n, frames, height, width]);
         let logits = self.logits(Tensor::from_data(data, &self.device));
-        // Softmax over two classes is the sigmoid of their difference.
         let difference = logits.clone().narrow(1, 1, 1) - logits.narrow(1, 0, 1);
-        sigmoid(difference)
+        last(difference)
             .try_into_vec_as::<f32>()
             .map_err(|error| NetError::Device { device: format!("{:?}", self.device), message: error.to_string() })
     }

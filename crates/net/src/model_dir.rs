@@ -11,12 +11,14 @@ use deep3m_volume::{Binning, VolumeError, VoxelSize, VoxelType, fs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::NetError;
 use crate::config::NetConfig;
 use crate::deepem3d::DeepEm3d;
 use crate::fold::Inference;
 use crate::frames::Frames;
 use crate::normalise::Normalisation;
 use crate::params::NamedTensor;
+use crate::sample::{Drift, Sample};
 use crate::weights::{WeightsError, safetensors};
 
 const FORMAT: &str = "deep3m-model";
@@ -68,6 +70,9 @@ pub struct ModelEntry {
     /// What validation measured (loss, F1, Jaccard…), by name.
     #[serde(default)]
     pub validation: serde_json::Map<String, serde_json::Value>,
+    /// What it answered to a synthetic block when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
 }
 
 /// Why a model directory could not be used.
@@ -127,6 +132,14 @@ pub enum ModelError {
         /// What there is.
         available: Vec<Frames>,
     },
+    /// The device failed.
+    #[error("{}: {source}", path.display())]
+    Net {
+        /// The folder.
+        path: PathBuf,
+        /// What it says.
+        source: NetError,
+    },
     /// Weights that do not fit the network.
     #[error("{}: {source}", path.display())]
     Weights {
@@ -135,6 +148,15 @@ pub enum ModelError {
         /// What is wrong with them.
         source: WeightsError,
     },
+}
+
+/// Why a network gave no answers.
+#[derive(Debug, thiserror::Error)]
+enum SampleError {
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Net(#[from] NetError),
 }
 
 fn list(frames: &[Frames]) -> String {
@@ -259,7 +281,8 @@ impl ModelDir {
         let bytes = safetensors::encode_tensors(config, tensors)
             .map_err(|source| ModelError::Weights { path: self.path.join(&weights), source })?;
         let sha256 = sha256(&bytes);
-        let entry = ModelEntry { config: config.clone(), weights, sha256, iterations, seconds, validation };
+        let sample = self.answers(config, tensors, &Device::flex()).map_err(|e| self.failed(frames, e))?;
+        let entry = ModelEntry { config: config.clone(), weights, sha256, iterations, seconds, validation, sample };
         let (file, next) = (self.file(&entry), self.next(&entry));
         fs::write_atomic(&next, &bytes)?;
         self.manifest.networks.insert(frames, entry);
@@ -290,12 +313,43 @@ impl ModelDir {
         Inference::from_tensors(config, &tensors, device).map_err(|source| self.misfit(frames, source))
     }
 
-    /// Compares every weight file with its hash.
-    pub fn verify(&self) -> Result<(), ModelError> {
+    /// Compares every weight file with its hash, and what each network answers now with what it answered when it was
+    /// made; `None` for a network without a stored answer.
+    ///
+    /// # Errors
+    /// Altered or damaged weights. A network that answers otherwise is no error: see [`Drift::is_same`].
+    pub fn verify(&self, device: &Device) -> Result<BTreeMap<Frames, Option<Drift>>, ModelError> {
+        let mut found = BTreeMap::new();
         for (&frames, entry) in &self.manifest.networks {
-            self.weights(entry, frames)?;
+            let (config, tensors) = self.tensors(frames)?;
+            let now = match &entry.sample {
+                Some(_) => self.answers(&config, &tensors, device).map_err(|e| self.failed(frames, e))?,
+                None => None,
+            };
+            let nothing = Drift { probability: f64::INFINITY, log_odds: f64::INFINITY };
+            let drift = entry.sample.as_ref().map(|sample| now.and_then(|now| sample.drift(&now)).unwrap_or(nothing));
+            found.insert(frames, drift);
         }
-        Ok(())
+        Ok(found)
+    }
+
+    /// What a network answers to the synthetic block.
+    fn answers(
+        &self,
+        config: &NetConfig,
+        tensors: &[NamedTensor],
+        device: &Device,
+    ) -> Result<Option<Sample>, SampleError> {
+        let net = Inference::from_tensors(config.clone(), tensors, device)?;
+        let largest = self.manifest.voxel_type.max() as f32;
+        Ok(Sample::of(&net, self.manifest.normalisation, largest)?)
+    }
+
+    fn failed(&self, frames: Frames, error: SampleError) -> ModelError {
+        match error {
+            SampleError::Weights(source) => self.misfit(frames, source),
+            SampleError::Net(source) => ModelError::Net { path: self.path.clone(), source },
+        }
     }
 
     fn entry(&self, frames: Frames) -> Result<&ModelEntry, ModelError> {
@@ -373,7 +427,8 @@ mod tests {
         assert_eq!(again.manifest, dir.manifest);
         assert_eq!(again.load_network(Frames::One, net.device()).unwrap().collect(), net.collect());
         again.load_inference(Frames::One, net.device()).unwrap();
-        again.verify().unwrap();
+        let drift = again.verify(net.device()).unwrap()[&Frames::One].unwrap();
+        assert!(drift.log_odds == 0.0, "{drift:?}");
         let text = again.load_network(Frames::Three, net.device()).unwrap_err().to_string();
         assert!(text.contains("no network 3fm; it has 1fm"), "{text}");
         let names: Vec<_> = fs::list(dir.path()).unwrap().iter().map(|p| p.file_name().unwrap().to_owned()).collect();
@@ -410,6 +465,19 @@ mod tests {
         assert!(message(&dir).contains("altered"));
         std::fs::remove_file(&weights).unwrap();
         assert!(message(&dir).contains("1fm.safetensors: missing"));
+    }
+
+    #[test]
+    fn a_network_that_answers_otherwise_is_noticed() {
+        let (_folder, mut dir, net) = saved();
+        let entry = dir.manifest.networks.get_mut(&Frames::One).unwrap();
+        let answer = &mut entry.sample.as_mut().unwrap().log_odds[17];
+        *answer = *answer * 1.01 + 0.01;
+        dir.save_manifest().unwrap();
+        let verified = ModelDir::open(dir.path()).unwrap().verify(net.device()).unwrap();
+        assert!(!verified[&Frames::One].unwrap().is_same());
+        dir.manifest.networks.get_mut(&Frames::One).unwrap().sample = None;
+        assert_eq!(dir.verify(net.device()).unwrap()[&Frames::One], None);
     }
 
     #[test]

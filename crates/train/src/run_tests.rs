@@ -173,7 +173,8 @@ fn a_tiny_network_learns_discs_and_the_model_can_be_opened() {
     }
     let model = ModelDir::open(&out).unwrap();
     assert_eq!(model.frames(), [Frames::One, Frames::Three]);
-    model.verify().unwrap();
+    let drifts = model.verify(&DeviceChoice::Cpu.open().unwrap()).unwrap();
+    assert!(drifts.values().all(|drift| drift.is_some_and(|d| d.is_same())), "{drifts:?}");
     assert_eq!(model.manifest.binning, Binning::square(2));
     assert!(model.manifest.networks[&Frames::One].validation.contains_key("jaccard"));
 
