@@ -59,8 +59,38 @@ fn main() -> ExitCode {
             ExitCode::from(interrupt::EXIT_CODE)
         }
         Err(report) => {
-            eprintln!("Error: {report:?}");
+            eprintln!("Error: {}", explain(&report));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An error with its causes, each said once: most errors already quote what the system said.
+fn explain(report: &miette::Report) -> String {
+    report.chain().skip(1).fold(report.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}\n  because: {cause}") }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Outer {
+        text: &'static str,
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn what_the_system_said_is_said_once() {
+        let report = |text| {
+            let error = Outer { text, source: std::io::Error::other("disk full") };
+            miette::IntoDiagnostic::into_diagnostic(Err::<(), _>(error)).unwrap_err()
+        };
+        assert_eq!(explain(&report("a.png: write: disk full")), "a.png: write: disk full");
+        assert_eq!(explain(&report("a.png: not written")), "a.png: not written\n  because: disk full");
     }
 }
