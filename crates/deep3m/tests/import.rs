@@ -11,6 +11,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use deep3m_net::{DeviceChoice, Frames, NetConfig};
+use deep3m_volume::Voxels;
 use serde_json::Value;
 
 fn deep3m(folder: &Path, arguments: &[&str]) -> std::process::Output {
@@ -53,11 +54,12 @@ fn from_cdeep3ms_folders_to_a_prediction() {
     assert!(text.contains("1fm_classifer_iter_1000.caffemodel, iteration 1000"), "{text}");
     assert!(text.contains("3fm: ") && text.contains("model: model"), "{text}");
 
-    let predict = |model: &str, out: &str| {
-        run(at, &["predict", model, "p/images.zarr", "-o", out, "--variations", "1", "--device=cpu"]);
+    let predict_with = |model: &str, out: &str, variations: &str| {
+        run(at, &["predict", model, "p/images.zarr", "-o", out, "--variations", variations, "--device=cpu"]);
         let volume = deep3m_volume::open(&at.join(out)).unwrap();
         volume.read(deep3m_volume::Region::whole(volume.info().extent)).unwrap()
     };
+    let predict = |model: &str, out: &str| predict_with(model, out, "1");
     let probability = predict("model", "p.zarr");
 
     // Another snapshot is another model; rows and columns exchanged, another one again.
@@ -67,6 +69,10 @@ fn from_cdeep3ms_folders_to_a_prediction() {
     assert_ne!(predict("early", "early.zarr"), probability);
     run(at, &["import", "trained", "-o", "turned", "--transposed"]);
     assert_ne!(predict("turned", "turned.zarr"), probability);
+    // All flips and rotations together do not know rows from columns: the same mean, but for its rounding to bytes.
+    let [a, b] = [("model", "all.zarr"), ("turned", "all-turned.zarr")].map(|(m, out)| predict_with(m, out, "16"));
+    let (Voxels::U8(a), Voxels::U8(b)) = (a.voxels(), b.voxels()) else { panic!("probabilities are bytes") };
+    assert!(a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 1));
 
     // The same command gives the same model.
     let before = fs::read(at.join("model/model.json")).unwrap();

@@ -8,6 +8,7 @@ mod common;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use common::corpus::corpus;
 use common::encode::{as_if_trained, blob, caffemodel, field, old_caffemodel, varint};
 use common::{cpu, fixture};
 use deep3m_net::weights::caffe::read_caffemodel;
@@ -19,6 +20,9 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 
 /// The network's own table of 360 tensors, and an error that lists them: needed however short a file is.
 const TABLE: usize = 192 << 10;
+
+/// How many of the seeds, the first ones, are whole networks.
+const WHOLE: usize = 4;
 
 /// Memory that reading a file may take, the file itself included.
 fn allowed(bytes: usize) -> usize {
@@ -41,11 +45,10 @@ impl Random {
     }
 }
 
-/// The smallest network: one channel in every layer, a file of some 50 kB.
-fn least() -> Vec<NamedTensor> {
-    let json = serde_json::to_value(NetConfig::original(Frames::Three)).unwrap();
-    let mut json = json.clone();
-    json["channels"].as_object_mut().unwrap().values_mut().for_each(|channels| *channels = 1.into());
+/// A network with as many channels in every layer: with one, the smallest that there is, a file of 47 kB.
+fn narrow(channels: usize) -> Vec<NamedTensor> {
+    let mut json = serde_json::to_value(NetConfig::original(Frames::Three)).unwrap();
+    json["channels"].as_object_mut().unwrap().values_mut().for_each(|count| *count = channels.into());
     let config: NetConfig = serde_json::from_value(json).unwrap();
     let mut tensors = config.init(&cpu(), 3).collect();
     as_if_trained(&mut tensors);
@@ -54,9 +57,11 @@ fn least() -> Vec<NamedTensor> {
 
 /// What is mutated: whole networks, and files of a few layers, in which a mutation more often meets structure.
 fn seeds() -> Vec<Vec<u8>> {
-    let tensors = least();
+    let tensors = narrow(1);
     let first = &tensors[..12];
-    let mut seeds = vec![caffemodel(&tensors), old_caffemodel(&tensors), caffemodel(first), old_caffemodel(first)];
+    let mut seeds =
+        vec![caffemodel(&tensors), old_caffemodel(&tensors), caffemodel(&narrow(2)), old_caffemodel(&narrow(3))];
+    seeds.extend([caffemodel(first), old_caffemodel(first)]);
     let small: Vec<NamedTensor> = first.iter().filter(|t| t.name.kind != ParamKind::ConvWeight).cloned().collect();
     seeds.push(caffemodel(&small));
     seeds.push(field(100, &[field(1, b"conv1_1"), field(7, &blob(&[1, 2], &[0.5, -0.5]))].concat()));
@@ -68,6 +73,8 @@ fn seeds() -> Vec<Vec<u8>> {
         let bytes = std::fs::read(path).unwrap();
         seeds.push(bytes[..bytes.len().min(24 << 10)].to_vec());
     }
+    // Nasty files, made nastier; whole networks are among the seeds already.
+    seeds.extend(corpus().into_iter().map(|(_, bytes, _)| bytes).filter(|bytes| bytes.len() < 10_000));
     seeds
 }
 
@@ -122,7 +129,8 @@ fn read(bytes: &[u8]) -> bool {
         }
     };
     let frames = net.frames().unwrap_or(Frames::One);
-    let network = if bytes.len() % 2 == 0 { net.to_network(frames) } else { net.to_transposed_network(frames) };
+    let network =
+        if bytes.len().is_multiple_of(2) { net.to_network(frames) } else { net.to_transposed_network(frames) };
     match network {
         Ok((config, tensors)) => {
             assert_eq!(config.parameters().len(), tensors.len());
@@ -149,10 +157,11 @@ fn mutated_files_neither_panic_nor_take_memory() {
     let tries: u64 = std::env::var("DEEP3M_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(6000);
     let seeds = seeds();
     // What is made once, at first use, is not a file's.
-    assert!(seeds.iter().map(|seed| peak(seed).1).collect::<Vec<_>>().starts_with(&[true, true]));
-    for seed in &seeds {
-        let (most, _) = peak(seed);
-        assert!(most <= allowed(seed.len()), "{most} bytes for a file of {}", seed.len());
+    assert!(seeds.iter().map(|seed| peak(seed).1).collect::<Vec<_>>().starts_with(&[true; WHOLE]));
+    let nasty: Vec<Vec<u8>> = corpus().into_iter().map(|(_, bytes, _)| bytes).collect();
+    for file in seeds.iter().chain(&nasty) {
+        let (most, _) = peak(file);
+        assert!(most <= allowed(file.len()), "{most} bytes for a file of {}", file.len());
     }
     let begun = Instant::now();
     let mut networks = 0;
@@ -161,7 +170,9 @@ fn mutated_files_neither_panic_nor_take_memory() {
     for run in 0..tries {
         let mut random = Random(run);
         bytes.clear();
-        bytes.extend_from_slice(&seeds[random.below(seeds.len())]);
+        // Half of them whole networks.
+        let among = [WHOLE, seeds.len()][random.below(2)];
+        bytes.extend_from_slice(&seeds[random.below(among)]);
         mutate(&mut bytes, &mut random);
         let outcome = catch_unwind(AssertUnwindSafe(|| peak(&bytes)));
         let Ok((most, is_network)) = outcome else { panic!("run {run} panicked, see above") };

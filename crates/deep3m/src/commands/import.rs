@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     iteration: Option<u64>,
     /// The model was trained with CDeep3M 1.x, which gave images to the network with rows and columns exchanged: exchanges
-    /// them in all kernels. With all 16 variations the result is nearly the same without it, with fewer it is not
+    /// them in all kernels. With all 16 variations the result is the same without it, with fewer it is not
     #[arg(long)]
     transposed: bool,
     /// Replace a model that is already there

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "a fixture that cannot be read fails the test")]
 
+pub(crate) mod corpus;
 pub(crate) mod encode;
 
 use std::fs::File;
