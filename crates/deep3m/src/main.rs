@@ -38,6 +38,7 @@ enum Command {
     Train(Box<commands::train::Args>),
     Predict(commands::predict::Args),
     Evaluate(commands::evaluate::Args),
+    Import(commands::import::Args),
     Model(commands::model::Args),
 }
 
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::train::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Import(args) => commands::import::run(&args),
         Command::Model(args) => commands::model::run(&args),
     };
     match outcome {

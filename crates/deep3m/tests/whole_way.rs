@@ -162,7 +162,10 @@ fn the_whole_way() {
     assert_eq!(text.matches("predicts as it did").count(), 2, "{text}");
 
     // CDeep3M's layout: a plane for each section, for each model and the ensemble.
-    run(at, &["predict", "model", "p/images.zarr", "-o", "old", "--variations", "1", "--layout=cdeep3m", "--device=cpu"]);
+    run(
+        at,
+        &["predict", "model", "p/images.zarr", "-o", "old", "--variations", "1", "--layout=cdeep3m", "--device=cpu"],
+    );
     for folder in ["1fm", "3fm", "ensembled"] {
         assert!(at.join("old").join(folder).join("Segmented_0006.png").is_file(), "{folder}");
     }

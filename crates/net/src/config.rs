@@ -46,6 +46,9 @@ impl Channels {
 pub struct NetConfig {
     frames: Frames,
     channels: Channels,
+    /// Whether rows and columns of every kernel are exchanged.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    transposed: bool,
 }
 
 /// A configuration as a file gives it.
@@ -53,6 +56,8 @@ pub struct NetConfig {
 struct Unchecked {
     frames: Frames,
     channels: Channels,
+    #[serde(default)]
+    transposed: bool,
 }
 
 /// Why there is no such network.
@@ -104,8 +109,8 @@ pub enum ConfigError {
 impl TryFrom<Unchecked> for NetConfig {
     type Error = ConfigError;
 
-    fn try_from(Unchecked { frames, channels }: Unchecked) -> Result<Self, Self::Error> {
-        Self::new(frames, channels)
+    fn try_from(Unchecked { frames, channels, transposed }: Unchecked) -> Result<Self, Self::Error> {
+        Ok(Self { transposed, ..Self::new(frames, channels)? })
     }
 }
 
@@ -116,7 +121,7 @@ impl NetConfig {
     /// The network of the paper: width 1, 24 million weights.
     pub fn original(frames: Frames) -> Self {
         let channels = sized_layers().map(|(name, conv)| (name.to_owned(), conv.channels)).collect();
-        Self { frames, channels: Channels(channels) }
+        Self { frames, channels: Channels(channels), transposed: false }
     }
 
     /// The network with every layer's channels times `width`, rounded to a multiple of 4, at least 4; the two output
@@ -151,7 +156,7 @@ impl NetConfig {
         if let Some((layer, found)) = channels.iter().find(|&(_, found)| found == 0 || found > MAX_CHANNELS) {
             return Err(ConfigError::Channels { layer: layer.to_owned(), found });
         }
-        let config = Self { frames, channels };
+        let config = Self { frames, channels, transposed: false };
         let blobs = config.blob_channels();
         for node in GRAPH.nodes.iter().filter(|node| matches!(node.op, Op::Residual)) {
             let [outer, inner] = [node.inputs[0], node.inputs[1]];
@@ -167,15 +172,23 @@ impl NetConfig {
         Ok(config)
     }
 
-    /// The network whose convolutions have weights of these shapes, found by layer name: the first axis of a
-    /// convolution's weights is its channels. Shapes are not compared further; loading the weights does that.
-    pub fn from_shapes<'a>(
-        frames: Frames,
-        shape_of: impl Fn(&str) -> Option<&'a [usize]>,
-    ) -> Result<Self, ConfigError> {
-        let channels =
-            sized_layers().filter_map(|(name, _)| Some((name.to_owned(), shape_of(name)?.first().copied()?))).collect();
+    /// The network whose convolutions have these channels, found by layer name.
+    pub fn from_channels(frames: Frames, channels_of: impl Fn(&str) -> Option<usize>) -> Result<Self, ConfigError> {
+        let channels = sized_layers().filter_map(|(name, _)| Some((name.to_owned(), channels_of(name)?))).collect();
         Self::new(frames, Channels(channels))
+    }
+
+    /// The same network with rows and columns of every kernel exchanged, so that 7 × 1 is 1 × 7: given a transposed image
+    /// and transposed weights, it gives the transposed answer. CDeep3M 1.x trained such networks, because it handed
+    /// images over with rows and columns exchanged.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    /// Whether rows and columns of every kernel are exchanged against the published network.
+    pub const fn is_transposed(&self) -> bool {
+        self.transposed
     }
 
     /// How many sections it sees.
@@ -196,13 +209,18 @@ impl NetConfig {
 
     /// Every tensor of the network with its shape: layer by layer weights and biases, then statistics, gamma and beta.
     pub fn parameters(&self) -> Vec<ParamSpec> {
-        GRAPH.layers().flat_map(|(index, _)| self.layer_parameters(index)).collect()
+        let blobs = self.blob_channels();
+        GRAPH.layers().flat_map(|(index, _)| self.parameters_of(index, &blobs)).collect()
     }
 
     /// The tensors of one step, in the order of [`Self::parameters`].
     pub(crate) fn layer_parameters(&self, index: usize) -> Vec<ParamSpec> {
+        self.parameters_of(index, &self.blob_channels())
+    }
+
+    /// The tensors of one step, given the channels of every blob.
+    fn parameters_of(&self, index: usize, blobs: &[usize]) -> Vec<ParamSpec> {
         let node = &GRAPH.nodes[index];
-        let blobs = self.blob_channels();
         let (from, to) = (blobs[node.inputs[0]], blobs[index + 1]);
         let spec = |layer: &str, kind, shape: &[usize]| ParamSpec {
             name: ParamName { layer: layer.to_owned(), kind },
@@ -210,12 +228,16 @@ impl NetConfig {
         };
         let mut specs = Vec::new();
         match &node.op {
-            Op::Conv(Conv { kernel: [rows, columns], .. }) => {
+            &Op::Conv(Conv { mut kernel, .. }) => {
+                if self.transposed {
+                    kernel.reverse();
+                }
+                let [rows, columns] = kernel;
                 // The frames lie along z for the first two layers: the first reads one channel, grey.
                 let shape = match (index, self.frames.kernel_depths()) {
-                    (0, [depth, _]) => vec![to, 1, *rows, *columns, depth],
-                    (1, [_, depth]) => vec![to, from, *rows, *columns, depth],
-                    _ => vec![to, from, *rows, *columns],
+                    (0, [depth, _]) => vec![to, 1, rows, columns, depth],
+                    (1, [_, depth]) => vec![to, from, rows, columns, depth],
+                    _ => vec![to, from, rows, columns],
                 };
                 specs.push(spec(node.name, ParamKind::ConvWeight, &shape));
                 specs.push(spec(node.name, ParamKind::ConvBias, &[to]));
@@ -373,6 +395,20 @@ mod tests {
         refused("conv1_2", Some(0), "0 channels");
         refused("conv1_2", Some(1 << 40), "channels");
         refused("ira_A_concat_top_conv_1x1", Some(44), "to which it is added");
+    }
+
+    #[test]
+    fn a_transposed_network_has_its_kernels_turned_and_says_so() {
+        let plain = NetConfig::with_width(Frames::Three, 0.1).unwrap();
+        let turned = plain.clone().transposed();
+        let kernel = |config: &NetConfig, layer: &str| {
+            let spec = config.parameters().into_iter().find(|spec| spec.name.layer == layer).unwrap();
+            spec.shape[2..4].to_vec()
+        };
+        assert_eq!((kernel(&plain, "conv2_1x7"), kernel(&turned, "conv2_1x7")), (vec![7, 1], vec![1, 7]));
+        let json = serde_json::to_string(&turned).unwrap();
+        assert_eq!(serde_json::from_str::<NetConfig>(&json).unwrap(), turned);
+        assert!(!serde_json::to_string(&plain).unwrap().contains("transposed"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use crate::config::NetConfig;
 use crate::cpu::{self, Normalised};
-use crate::graph::{GRAPH, Layers, Op, planes_to_channels, windows_to_batch};
+use crate::graph::{GRAPH, Layers, Op, planes_to_channels, same_padding, windows_to_batch};
 use crate::norm::{BatchNorm, Sums};
 use crate::params::{NamedTensor, ParamName, ParamSpec};
 use crate::weights::{WeightsError, check};
@@ -322,8 +322,10 @@ impl Unit {
                 conv_transpose2d(input.clone(), filter.planar(), bias, options)
             }
             Op::Conv(conv) => {
-                let options = ConvOptions::new([conv.stride; 2], conv.padding(), [1, 1], 1);
-                conv2d(input.clone(), filter.planar(), bias, options)
+                let weight = filter.planar();
+                let [_, _, rows, columns] = weight.dims();
+                let options = ConvOptions::new([conv.stride; 2], same_padding([rows, columns]), [1, 1], 1);
+                conv2d(input.clone(), weight, bias, options)
             }
             _ => unreachable!("only convolutions and heads have filters"),
         });

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::config::NetConfig;
 use crate::cpu;
 use crate::deepem3d::{DeepEm3d, NetError, is_size};
-use crate::graph::{GRAPH, Layers, Op, planes_to_channels, windows_to_batch};
+use crate::graph::{GRAPH, Layers, Op, planes_to_channels, same_padding, windows_to_batch};
 use crate::norm::EPSILON;
 use crate::params::{NamedTensor, ParamKind};
 use crate::weights::{WeightsError, check};
@@ -130,7 +130,8 @@ impl Layers for Inference {
                 if let Some(blob) = cpu::conv_rectified(&input, &unit.weights[0], &unit.bias, conv) {
                     return blob;
                 }
-                let options = ConvOptions::new([conv.stride; 2], conv.padding(), [1, 1], 1);
+                let [_, _, rows, columns] = unit.weights[0].dims();
+                let options = ConvOptions::new([conv.stride; 2], same_padding([rows, columns]), [1, 1], 1);
                 let blob = conv2d(input, unit.weights[0].clone(), Some(unit.bias.clone()), options);
                 if conv.relu { relu(blob) } else { blob }
             }

@@ -48,7 +48,7 @@ pub(crate) enum Op {
 pub(crate) struct Conv {
     /// Channels of the original, width 1.
     pub channels: usize,
-    /// Rows and columns of its kernel.
+    /// Rows and columns of its kernel in the published network.
     pub kernel: [usize; 2],
     /// Step in rows and columns.
     pub stride: usize,
@@ -81,10 +81,10 @@ impl Op {
     }
 }
 
-impl Conv {
-    pub(crate) fn padding(&self) -> [usize; 2] {
-        self.kernel.map(|k| (k - 1) / 2)
-    }
+/// The zeros on each side with which a convolution of this kernel, stride 1, keeps rows and columns. Kernels are those of
+/// the weights: a transposed network's are turned ([`crate::NetConfig::transposed`]).
+pub(crate) fn same_padding(kernel: [usize; 2]) -> [usize; 2] {
+    kernel.map(|k| (k - 1) / 2)
 }
 
 impl Head {
@@ -369,7 +369,7 @@ mod tests {
                 Op::Conv(c) => {
                     ours.insert(
                         node.name,
-                        format!("{} {:?} s{} p{:?} d1", c.channels, c.kernel, c.stride, c.padding()),
+                        format!("{} {:?} s{} p{:?} d1", c.channels, c.kernel, c.stride, same_padding(c.kernel)),
                     );
                 }
                 Op::Head(h) => ours.extend(h.taps.iter().map(|t| {

@@ -83,7 +83,7 @@ pub enum ModelError {
     #[error(transparent)]
     File(#[from] VolumeError),
     /// There is no model here.
-    #[error("{}: not a model directory: found no {MANIFEST}; expected a folder that `deep3m train` made", path.display())]
+    #[error("{}: not a model directory: found no {MANIFEST}; expected a folder that `deep3m train` or `deep3m import` made", path.display())]
     NotAModel {
         /// The folder.
         path: PathBuf,
@@ -237,6 +237,46 @@ impl ModelDir {
         Ok(dir)
     }
 
+    /// Writes a model of several networks, each with its iterations of training, at once: stopped anywhere, the folder has
+    /// its old model or the new one. What an earlier training left there (weights, checkpoints, log) is removed; other files
+    /// are not touched.
+    pub fn write(
+        path: impl Into<PathBuf>,
+        manifest: ModelManifest,
+        networks: Vec<(NetConfig, Vec<NamedTensor>, u64)>,
+    ) -> Result<Self, ModelError> {
+        let mut dir = Self { path: path.into(), manifest };
+        dir.manifest.networks.clear();
+        for (config, tensors, iterations) in networks {
+            let entry = dir.write_next(&config, &tensors, iterations, 0.0, serde_json::Map::new())?;
+            dir.manifest.networks.insert(config.frames(), entry);
+        }
+        dir.save_manifest()?;
+        for entry in dir.manifest.networks.values() {
+            dir.name_next(entry)?;
+        }
+        dir.discard_others()?;
+        fs::sync_dir(&dir.path)?;
+        Ok(dir)
+    }
+
+    /// Removes what belongs to another model.
+    fn discard_others(&self) -> Result<(), ModelError> {
+        fs::remove_dir(&self.path.join("checkpoints"))?;
+        for name in ["metrics.jsonl", "curves.svg"] {
+            fs::remove_file(&self.path.join(name))?;
+        }
+        for frames in Frames::ALL {
+            fs::remove_file(&self.path.join(format!("{frames}.last.safetensors")))?;
+            if !self.manifest.networks.contains_key(&frames) {
+                for ending in ["safetensors", "safetensors.next"] {
+                    fs::remove_file(&self.path.join(format!("{frames}.{ending}")))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -276,19 +316,37 @@ impl ModelDir {
         seconds: f64,
         validation: serde_json::Map<String, serde_json::Value>,
     ) -> Result<(), ModelError> {
-        let frames = config.frames();
-        let weights = format!("{frames}.safetensors");
+        let entry = self.write_next(config, tensors, iterations, seconds, validation)?;
+        self.manifest.networks.insert(config.frames(), entry.clone());
+        self.save_manifest()?;
+        self.name_next(&entry)?;
+        Ok(fs::sync_dir(&self.path)?)
+    }
+
+    /// Writes a network's weights under their name with `.next`; `model.json` does not know them yet.
+    fn write_next(
+        &self,
+        config: &NetConfig,
+        tensors: &[NamedTensor],
+        iterations: u64,
+        seconds: f64,
+        validation: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<ModelEntry, ModelError> {
+        let weights = format!("{}.safetensors", config.frames());
         let bytes = safetensors::encode_tensors(config, tensors)
             .map_err(|source| ModelError::Weights { path: self.path.join(&weights), source })?;
         let sha256 = sha256(&bytes);
-        let sample = self.answers(config, tensors, &Device::flex()).map_err(|e| self.failed(frames, e))?;
+        let answers = self.answers(config, tensors, &Device::flex());
+        let sample = answers.map_err(|error| self.failed(config.frames(), error))?;
         let entry = ModelEntry { config: config.clone(), weights, sha256, iterations, seconds, validation, sample };
-        let (file, next) = (self.file(&entry), self.next(&entry));
-        fs::write_atomic(&next, &bytes)?;
-        self.manifest.networks.insert(frames, entry);
-        self.save_manifest()?;
-        std::fs::rename(&next, &file).map_err(|error| VolumeError::io(&file, "rename", error))?;
-        Ok(fs::sync_dir(&self.path)?)
+        fs::write_atomic(&self.next(&entry), &bytes)?;
+        Ok(entry)
+    }
+
+    /// Gives weights that `model.json` knows their name.
+    fn name_next(&self, entry: &ModelEntry) -> Result<(), ModelError> {
+        let file = self.file(entry);
+        Ok(std::fs::rename(self.next(entry), &file).map_err(|error| VolumeError::io(&file, "rename", error))?)
     }
 
     /// A network's tensors, after comparing its file with its hash.
@@ -390,7 +448,7 @@ impl ModelDir {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing into a String cannot fail.

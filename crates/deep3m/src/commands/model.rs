@@ -206,13 +206,12 @@ fn training(training: &Value) -> Vec<(&'static str, String)> {
             ));
         }
     }
-    if lines.is_empty()
-        && let Some(origin) = training.as_object()
-    {
-        // A model from elsewhere says where from in its own words.
-        for (name, value) in origin {
-            lines.push(("", format!("{}: {}", name.replace('_', " "), plain(value))));
-        }
+    if let Some(origin) = training["origin"].as_str() {
+        lines.push(("origin", origin.to_owned()));
+    }
+    for (frames, snapshot) in training["snapshots"].as_object().into_iter().flatten() {
+        let hash = snapshot["sha256"].as_str().and_then(|hash| hash.get(..12)).unwrap_or("unknown");
+        lines.push(("", format!("{frames} from {}, SHA-256 {hash}…", plain(&snapshot["file"]))));
     }
     lines
 }

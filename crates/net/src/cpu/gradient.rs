@@ -13,7 +13,7 @@ use burn::tensor::{Float, Tensor, TensorData};
 use super::conv::{self, ConvShape};
 use super::head::{self, HeadShape};
 use super::normal;
-use crate::graph::{CLASSES, Conv, Head};
+use crate::graph::{CLASSES, Conv, Head, same_padding};
 
 /// A layer's output and the statistics that it was normalised with.
 pub(crate) struct Normalised {
@@ -34,7 +34,7 @@ pub(crate) fn conv_norm(
     conv: &Conv,
 ) -> Option<Normalised> {
     let [_, from, h, w] = x.dims();
-    let shape = Shape::Conv(conv_shape(conv, from, weight.dims()[0], [h, w]), conv.relu);
+    let shape = Shape::Conv(conv_shape(conv, from, weight, [h, w]), conv.relu);
     layer(shape, x, std::slice::from_ref(weight), gamma, beta)
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn head_norm(
 /// Convolution with bias, and ReLU where the layer has one. `None` on a device that is not the CPU.
 pub(crate) fn conv_rectified(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>, conv: &Conv) -> Option<Tensor<4>> {
     let [n, from, h, w] = x.dims();
-    let shape = conv_shape(conv, from, weight.dims()[0], [h, w]);
+    let shape = conv_shape(conv, from, weight, [h, w]);
     let [x, weight] = [plain(x)?, plain(weight)?];
     let mut y = conv::forward(values(&x), values(&weight), &shape);
     normal::rectify(&mut y, values(&plain(bias)?), shape.output_area(), conv.relu);
@@ -72,9 +72,10 @@ pub(crate) fn head_rectified(x: &Tensor<4>, weights: &[Tensor<4>], bias: &Tensor
     Some(tensor(head::to_pixels(&y, &shape), [n, CLASSES, h * head.stride, w * head.stride]))
 }
 
-const fn conv_shape(conv: &Conv, from: usize, to: usize, size: [usize; 2]) -> ConvShape {
-    let padding = [(conv.kernel[0] - 1) / 2, (conv.kernel[1] - 1) / 2];
-    ConvShape { channels: [from, to], kernel: conv.kernel, stride: conv.stride, padding, size }
+fn conv_shape(conv: &Conv, from: usize, weight: &Tensor<4>, size: [usize; 2]) -> ConvShape {
+    let [to, _, rows, columns] = weight.dims();
+    let kernel = [rows, columns];
+    ConvShape { channels: [from, to], kernel, stride: conv.stride, padding: same_padding(kernel), size }
 }
 
 fn head_shape(head: &Head, channels: usize, size: [usize; 2]) -> HeadShape {

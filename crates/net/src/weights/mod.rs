@@ -1,11 +1,14 @@
 //! Weights in files: Deep3M's own (safetensors) and CDeep3M's (`.caffemodel`).
 
 pub mod caffe;
+pub mod cdeep3m;
 pub mod safetensors;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+
+use caffe::LayerDifferences;
 
 use crate::config::{ConfigError, NetConfig};
 use crate::params::{NamedTensor, ParamName, ParamSpec};
@@ -47,9 +50,47 @@ pub enum WeightsError {
         /// The value.
         value: f32,
     },
+    /// Layers of a `.caffemodel` are missing, superfluous or of another shape.
+    #[error("weights of another network: {0}")]
+    Layers(LayerDifferences),
+    /// A value of a `.caffemodel` that no trained network has.
+    #[error(
+        "weights: layer {}, blob {} ({}), value {index}, at byte {offset}: found {found}; expected {expected}",
+        name.layer, name.kind.caffe_blob(), name.kind.key()
+    )]
+    Value {
+        /// The tensor.
+        name: ParamName,
+        /// The value's place, row-major.
+        index: usize,
+        /// Where it lies in the file, in bytes.
+        offset: usize,
+        /// The value.
+        found: f32,
+        /// What should be there, and what to do.
+        expected: &'static str,
+    },
+    /// A snapshot in HDF5.
+    #[error(
+        "weights: found an HDF5 file; expected Caffe's binary format. Give the .caffemodel beside it, or convert it in \
+         Caffe: caffe.Net('deploy.prototxt', 'FILE.caffemodel.h5', caffe.TEST).save('FILE.caffemodel')"
+    )]
+    Hdf5,
     /// The shapes do not make a network.
     #[error(transparent)]
     Config(#[from] ConfigError),
+}
+
+impl WeightsError {
+    /// A malformed file, with the place in words.
+    pub(crate) fn place(self, place: &str) -> Self {
+        match self {
+            Self::Malformed { offset, found, expected } => {
+                Self::Malformed { offset, found: format!("{found} {place}"), expected }
+            }
+            other => other,
+        }
+    }
 }
 
 /// How a file's tensors differ from the network's.

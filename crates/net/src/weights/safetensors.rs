@@ -26,8 +26,7 @@ pub fn encode(net: &DeepEm3d) -> Result<Vec<u8>, WeightsError> {
 /// Tensors, which must be exactly those of [`NetConfig::parameters`], as the bytes of a file.
 pub fn encode_tensors(config: &NetConfig, tensors: &[NamedTensor]) -> Result<Vec<u8>, WeightsError> {
     check(config, tensors)?;
-    let bytes: Vec<Vec<u8>> =
-        tensors.iter().map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let bytes: Vec<Vec<u8>> = tensors.iter().map(|tensor| little_endian(&tensor.values)).collect();
     let views = tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
         let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(malformed)?;
         Ok((tensor.name.to_string(), view))
@@ -36,6 +35,14 @@ pub fn encode_tensors(config: &NetConfig, tensors: &[NamedTensor]) -> Result<Vec
     // One entry only: the order of several would not be fixed.
     let config = serde_json::to_string(config).map_err(malformed)?;
     safetensors::serialize(views, Some(HashMap::from([(CONFIG.to_owned(), config)]))).map_err(malformed)
+}
+
+fn little_endian(values: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 * values.len());
+    for value in values {
+        bytes.extend_from_slice(&value.to_le_bytes());
+    }
+    bytes
 }
 
 /// The configuration and all tensors of a file, checked against one another.

@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(clippy::unwrap_used, reason = "a fixture that cannot be read fails the test")]
 
+pub(crate) mod corpus;
+pub(crate) mod encode;
+
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -56,7 +59,8 @@ pub(crate) fn cpu() -> Device {
 
 /// The tensors of a `.caffemodel` of the fixtures.
 pub(crate) fn caffemodel(name: &str) -> Option<(NetConfig, Vec<NamedTensor>)> {
-    let net = read_caffemodel(&std::fs::read(fixture(name)?).unwrap()).unwrap();
+    let bytes = std::fs::read(fixture(name)?).unwrap();
+    let net = read_caffemodel(&bytes).unwrap();
     let frames = net.frames().unwrap();
     Some(net.to_network(frames).unwrap())
 }
