@@ -75,6 +75,36 @@ fn chunks(folder: &Path) -> Vec<(String, Vec<u8>)> {
     bytes(folder).into_iter().filter(|(name, _)| name.contains("/c/") || name.starts_with("c/")).collect()
 }
 
+fn the_model_is_shown_and_verified(at: &Path) {
+    let text = run(at, &["model", "show", "model"]);
+    assert!(text.contains("1fm") && text.contains("3 iterations") && text.contains("p/images.zarr"), "{text}");
+    assert!(text.contains("6 × 96 × 128") && text.contains("seed 5"), "{text}");
+    let json: Value = serde_json::from_str(&run(at, &["model", "show", "model", "--json"])).unwrap();
+    assert_eq!(json["format"], "deep3m-model");
+    let text = run(at, &["model", "verify", "model", "--device=cpu"]);
+    assert_eq!(text.matches("predicts as it did").count(), 2, "{text}");
+    // A model that predicts otherwise.
+    let manifest = fs::read_to_string(at.join("model/model.json")).unwrap();
+    let mut changed: Value = serde_json::from_str(&manifest).unwrap();
+    changed["networks"]["3fm"]["sample"]["log_odds"][0] = 40.into();
+    fs::write(at.join("model/model.json"), changed.to_string()).unwrap();
+    let error = fail(at, &["model", "verify", "model", "--device=cpu"]);
+    assert!(error.contains("3fm predicts otherwise"), "{error}");
+    fs::write(at.join("model/model.json"), manifest).unwrap();
+}
+
+fn a_prediction_in_the_layout_of_cdeep3m(at: &Path) {
+    run(
+        at,
+        &["predict", "model", "p/images.zarr", "-o", "old", "--variations", "1", "--layout=cdeep3m", "--device=cpu"],
+    );
+    for folder in ["1fm", "3fm", "ensembled"] {
+        assert!(at.join("old").join(folder).join("Segmented_0006.png").is_file(), "{folder}");
+    }
+    let error = fail(at, &["predict", "model", "p/images.zarr", "-o", "old", "--layout=cdeep3m", "--halo", "8"]);
+    assert!(error.contains("--halo"), "{error}");
+}
+
 #[test]
 fn the_whole_way() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,25 +182,8 @@ fn the_whole_way() {
     let cut = deep3m_volume::Region::whole(part.info().extent);
     assert_eq!(part.read(cut).unwrap(), whole.read(region.parse().unwrap()).unwrap());
 
-    // What the model is, and that it is still what it was.
-    let text = run(at, &["model", "show", "model"]);
-    assert!(text.contains("1fm") && text.contains("3 iterations") && text.contains("p/images.zarr"), "{text}");
-    assert!(text.contains("6 × 96 × 128") && text.contains("seed 5"), "{text}");
-    let json: Value = serde_json::from_str(&run(at, &["model", "show", "model", "--json"])).unwrap();
-    assert_eq!(json["format"], "deep3m-model");
-    let text = run(at, &["model", "verify", "model", "--device=cpu"]);
-    assert_eq!(text.matches("predicts as it did").count(), 2, "{text}");
-
-    // CDeep3M's layout: a plane for each section, for each model and the ensemble.
-    run(
-        at,
-        &["predict", "model", "p/images.zarr", "-o", "old", "--variations", "1", "--layout=cdeep3m", "--device=cpu"],
-    );
-    for folder in ["1fm", "3fm", "ensembled"] {
-        assert!(at.join("old").join(folder).join("Segmented_0006.png").is_file(), "{folder}");
-    }
-    let error = fail(at, &["predict", "model", "p/images.zarr", "-o", "old", "--layout=cdeep3m", "--halo", "8"]);
-    assert!(error.contains("--halo"), "{error}");
+    the_model_is_shown_and_verified(at);
+    a_prediction_in_the_layout_of_cdeep3m(at);
 
     // What holds another run is not touched.
     let error =
@@ -183,14 +196,6 @@ fn the_whole_way() {
     // Prediction and truth of different size.
     let error = fail(at, &["evaluate", "part.zarr", "p/mitochondria.zarr"]);
     assert!(error.contains("4 × 64 × 64") && error.contains("6 × 96 × 128"), "{error}");
-    // A model that predicts otherwise.
-    let manifest = fs::read_to_string(at.join("model/model.json")).unwrap();
-    let mut changed: Value = serde_json::from_str(&manifest).unwrap();
-    changed["networks"]["3fm"]["sample"]["log_odds"][0] = 40.into();
-    fs::write(at.join("model/model.json"), changed.to_string()).unwrap();
-    let error = fail(at, &["model", "verify", "model", "--device=cpu"]);
-    assert!(error.contains("3fm predicts otherwise"), "{error}");
-    fs::write(at.join("model/model.json"), manifest).unwrap();
     // A damaged model.
     fs::write(at.join("model/1fm.safetensors"), b"short").unwrap();
     let error = fail(at, &["predict", "model", "p/images.zarr", "-o", "new.zarr", "--device=cpu"]);
