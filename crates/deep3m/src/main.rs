@@ -38,6 +38,7 @@ enum Command {
     Train(Box<commands::train::Args>),
     Predict(commands::predict::Args),
     Evaluate(commands::evaluate::Args),
+    Export(commands::export::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::train::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Export(args) => commands::export::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,7 +17,7 @@ fn of_the_program() {
 
 #[test]
 fn of_every_command() {
-    for command in ["demo", "phantom", "train", "predict", "evaluate"] {
+    for command in ["demo", "phantom", "train", "predict", "evaluate", "export"] {
         let text = help(&[command, "--help"]);
         assert!(text.contains("Example"), "{command} --help shows an example");
         insta::assert_snapshot!(command, text);

@@ -19,6 +19,7 @@ mod model_dir;
 mod norm;
 mod normalise;
 mod params;
+mod preparation;
 pub mod weights;
 
 pub use config::{Channels, ConfigError, NetConfig};
@@ -29,4 +30,5 @@ pub use frames::{Frames, FramesParseError};
 pub use model_dir::{ModelDir, ModelEntry, ModelError, ModelManifest};
 pub use normalise::{Normalisation, NormalisationError};
 pub use params::{NamedTensor, ParamKind, ParamName, ParamSpec};
+pub use preparation::Preparation;
 pub use weights::WeightsError;

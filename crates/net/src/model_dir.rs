@@ -290,6 +290,11 @@ impl ModelDir {
         Inference::from_tensors(config, &tensors, device).map_err(|source| self.misfit(frames, source))
     }
 
+    /// The bytes of a network's weight file, after comparing them with their hash.
+    pub fn weight_file(&self, frames: Frames) -> Result<Vec<u8>, ModelError> {
+        self.weights(self.entry(frames)?, frames)
+    }
+
     /// Compares every weight file with its hash.
     pub fn verify(&self) -> Result<(), ModelError> {
         for (&frames, entry) in &self.manifest.networks {
@@ -298,7 +303,8 @@ impl ModelDir {
         Ok(())
     }
 
-    fn entry(&self, frames: Frames) -> Result<&ModelEntry, ModelError> {
+    /// What `model.json` says about a network.
+    pub fn entry(&self, frames: Frames) -> Result<&ModelEntry, ModelError> {
         let missing = || ModelError::NoSuchNetwork { path: self.path.clone(), frames, available: self.frames() };
         self.manifest.networks.get(&frames).ok_or_else(missing)
     }

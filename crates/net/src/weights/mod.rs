@@ -1,6 +1,7 @@
-//! Weights in files: Deep3M's own (safetensors) and CDeep3M's (`.caffemodel`).
+//! Weights in files: Deep3M's own (safetensors), CDeep3M's (`.caffemodel`), and for other programs (ONNX).
 
 pub mod caffe;
+pub mod onnx;
 pub mod safetensors;
 
 use std::collections::{BTreeMap, BTreeSet};
