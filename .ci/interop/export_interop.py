@@ -171,7 +171,7 @@ def main():
         # Trained, so that weights and statistics are of the usual kind.
         run(DEEP3M, "phantom", "-o", at / "p", "--shape", "6,96,128", "--seed", "3")
         run(DEEP3M, "train", at / "p/images.zarr", at / "p/mitochondria.zarr", "-o", at / "trained", "--frames", "1,3,5",
-            "--width", "0.05", "--iterations", "2", "--batch", "1", "--patch", "64", "--binning", "1", "--device=cpu")
+            "--width", "0.05", "--iterations", "60", "--batch", "1", "--patch", "64", "--binning", "1", "--device=cpu")
         check_model(at, "trained", at / "trained", 1, sizes)
         for name, width, binning, normalisation in [("binned", 0.1, 2, "range"), ("raw", 0.1, 1, "raw"), ("thirds", 0.05, 3, "raw")]:
             run(REFERENCE, "model", at / name, width, binning, normalisation)

@@ -131,7 +131,10 @@ fn space(model: &ModelDir, axis: usize, more: Vec<(&'static str, Yaml)>) -> Yaml
     let mut entries = vec![("type", "space".into()), ("id", AXES[axis].into())];
     if let Some(size) = &model.manifest.voxel_size {
         entries.push(("unit", "nanometer".into()));
-        entries.push(("scale", [size.y_nm, size.x_nm][axis].into()));
+        // A reader multiplies and divides pixels by it, in 64 bits, and expects whole pixels back. With the 24 bits of
+        // a single-precision number both are exact: 480 · 4.6 / 4.6 is not 480.
+        let pitch = [size.y_nm, size.x_nm][axis] as f32;
+        entries.push(("scale", f64::from(pitch).into()));
     }
     entries.extend(more);
     Yaml::Map(entries)
