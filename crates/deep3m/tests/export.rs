@@ -7,9 +7,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use burn::tensor::{Tensor, TensorData};
-use deep3m_net::{
-    DeviceChoice, Frames, Mode, ModelDir, ModelManifest, NetConfig, Normalisation, Preparation,
-};
+use deep3m_net::{DeviceChoice, Frames, Mode, ModelDir, ModelManifest, NetConfig, Normalisation, Preparation};
 use deep3m_volume::{Binning, VoxelSize, VoxelType};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -49,7 +47,10 @@ fn export(folder: &Path, arguments: &[&str]) -> Vec<String> {
         let name = file["path"].as_str().unwrap();
         let path = if target.is_dir() { target.join(name) } else { target.clone() };
         let bytes = fs::read(path).unwrap();
-        assert_eq!((file["bytes"].as_u64().unwrap(), file["sha256"].as_str().unwrap()), (bytes.len() as u64, &*sha256(&bytes)));
+        assert_eq!(
+            (file["bytes"].as_u64().unwrap(), file["sha256"].as_str().unwrap()),
+            (bytes.len() as u64, &*sha256(&bytes))
+        );
         names.push(name.to_owned());
     }
     names
@@ -65,7 +66,11 @@ fn refused(folder: &Path, arguments: &[&str]) -> String {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 #[test]

@@ -7,7 +7,9 @@
 use std::error::Error;
 
 use burn::tensor::{Tensor, TensorData};
-use deep3m_net::{DeviceChoice, Frames, Mode, ModelDir, ModelManifest, NamedTensor, NetConfig, Normalisation, ParamKind, Preparation};
+use deep3m_net::{
+    DeviceChoice, Frames, Mode, ModelDir, ModelManifest, NamedTensor, NetConfig, Normalisation, ParamKind, Preparation,
+};
 use deep3m_volume::{Binning, VoxelSize, VoxelType};
 use ndarray::Array4;
 use ndarray_npy::{read_npy, write_npy};
@@ -41,7 +43,8 @@ fn model(dir: &str, width: f64, binning: Binning, normalisation: Normalisation) 
         let batch = Tensor::from_data(TensorData::new(grey, [1, 1, frames.count(), SIDE, SIDE]), &device);
         let _ = net.forward(batch, Mode::Train);
         let mut tensors = net.collect();
-        let last = |t: &&mut NamedTensor| t.name.kind == ParamKind::Gamma && t.name.layer.starts_with("scale_conv_deconv");
+        let last =
+            |t: &&mut NamedTensor| t.name.kind == ParamKind::Gamma && t.name.layer.starts_with("scale_conv_deconv");
         tensors.iter_mut().filter(last).for_each(|gamma| gamma.values.iter_mut().for_each(|v| *v *= GENTLE));
         model.save_tensors(net.config(), &tensors, 1, 0.0, serde_json::Map::new())?;
     }

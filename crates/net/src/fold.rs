@@ -162,11 +162,7 @@ impl FoldedLayer {
 }
 
 /// Folds step `index` of a network, given its tensors after their [`check`].
-pub(crate) fn fold_layer(
-    config: &NetConfig,
-    found: &BTreeMap<&ParamName, &NamedTensor>,
-    index: usize,
-) -> FoldedLayer {
+pub(crate) fn fold_layer(config: &NetConfig, found: &BTreeMap<&ParamName, &NamedTensor>, index: usize) -> FoldedLayer {
     let specs = config.layer_parameters(index);
     let tensors: Vec<&NamedTensor> = specs.iter().filter_map(|spec| found.get(&spec.name).copied()).collect();
     fold(&tensors)

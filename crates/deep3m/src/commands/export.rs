@@ -28,8 +28,8 @@ use crate::interrupt::{self, Interrupted};
 /// files, [N, sections, rows, columns]; binning and normalisation are inside. Output: the probability of the middle
 /// section, [N, 1, rows, columns].
 ///
-/// bioimageio: a package of one network for the bioimage.io programs (deepImageJ, ilastik, bioimageio.core): the ONNX
-/// file, its description, a test image and the answer to it. OUT is a folder, or a .zip.
+/// bioimageio: a package of one network for the programs of bioimage.io: the ONNX file, its description, a test image
+/// and the answer to it. OUT is a folder, or a .zip.
 ///
 /// safetensors: the weights as they are, with a list of their names and shapes, for Python.
 #[derive(clap::Args)]
@@ -100,7 +100,9 @@ enum ExportError {
     #[error("{}: has no network yet. Train it first", path.display())]
     NoNetwork { path: PathBuf },
     /// An answer that no test can tell from none.
-    #[error("{frames} answers the test image with probabilities up to {most:e}; a bioimage.io package needs more than 0.0001. Train longer, or export as ONNX")]
+    #[error(
+        "{frames} answers the test image with probabilities up to {most:e}; a bioimage.io package needs more than 0.0001. Train longer, or export as ONNX"
+    )]
     Silent { frames: Frames, most: f32 },
     /// A zip archive that could not be made.
     #[error("{}: {source}", path.display())]
@@ -127,7 +129,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             vec![staging.publish_file(&bytes)?]
         }
         Format::Onnx => {
-            let mut staging = Staging::folder(output, args.overwrite, onnx::names())?;
+            let mut staging = Staging::folder(output, args.overwrite, &onnx::names())?;
             for frames in frames {
                 staging.add(&format!("{frames}.onnx"), &onnx::file(&model, frames)?)?;
                 go_on()?;
@@ -135,7 +137,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             staging.publish()?
         }
         Format::Safetensors => {
-            let mut staging = Staging::folder(output, args.overwrite, tensors::names())?;
+            let mut staging = Staging::folder(output, args.overwrite, &tensors::names())?;
             tensors::write(&model, &frames, &mut staging)?;
             go_on()?;
             staging.publish()?
@@ -150,7 +152,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 go_on()?;
                 vec![staging.publish_file(&package::archive(output, &files)?)?]
             } else {
-                let mut staging = Staging::folder(output, args.overwrite, package::NAMES.map(str::to_owned).into())?;
+                let mut staging = Staging::folder(output, args.overwrite, &package::NAMES.map(str::to_owned))?;
                 for (name, bytes) in package::files(&model, frames)? {
                     staging.add(name, &bytes)?;
                 }

@@ -67,8 +67,7 @@ fn operation(onnx: &Onnx, node: &Node, values: &HashMap<String, Tensor<4>>, devi
         }
         "ConvTranspose" => {
             assert_eq!(pads[..2], pads[2..]);
-            let options =
-                ConvTransposeOptions::new(pair("strides"), [pads[0], pads[1]], [0, 0], pair("dilations"), 1);
+            let options = ConvTransposeOptions::new(pair("strides"), [pads[0], pads[1]], [0, 0], pair("dilations"), 1);
             conv_transpose2d(input(0), weight(), bias(), options)
         }
         "Softmax" => softmax(input(0), node.integers["axis"][0] as usize),
@@ -82,7 +81,8 @@ fn operation(onnx: &Onnx, node: &Node, values: &HashMap<String, Tensor<4>>, devi
             let scales = onnx.constant(&node.inputs[2]).floats();
             let [_, _, h, w] = input(0).dims();
             let size = [h * scales[2] as usize, w * scales[3] as usize];
-            let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(false).with_output_size(size);
+            let options =
+                InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(false).with_output_size(size);
             interpolate(input(0), options)
         }
         other => panic!("{}: no operation {other}", node.name),

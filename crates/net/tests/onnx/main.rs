@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use deep3m_net::weights::onnx::{OnnxError, encode};
-use deep3m_net::{DeepEm3d, DeviceChoice, Frames, Inference, Mode, NetConfig, Normalisation, Preparation, WeightsError};
+use deep3m_net::{
+    DeepEm3d, DeviceChoice, Frames, Inference, Mode, NetConfig, Normalisation, Preparation, WeightsError,
+};
 use deep3m_volume::Binning;
 
 use reader::Onnx;

@@ -1,7 +1,7 @@
 //! The ONNX file of a network, with what must be known to use it.
 
 use deep3m_net::weights::onnx;
-use deep3m_net::{Frames, ModelDir, Preparation};
+use deep3m_net::{Frames, ModelDir, NamedTensor, Preparation};
 use miette::{IntoDiagnostic, Result};
 
 /// The files that an export of this form may hold.
@@ -11,9 +11,13 @@ pub(super) fn names() -> Vec<String> {
 
 /// The bytes of a network's file.
 pub(super) fn file(model: &ModelDir, frames: Frames) -> Result<Vec<u8>> {
-    let (config, tensors) = model.tensors(frames).into_diagnostic()?;
-    let metadata = metadata(model, frames)?;
-    onnx::encode(&config, &tensors, Preparation::of(&model.manifest), &metadata).into_diagnostic()
+    encode(model, frames, &model.tensors(frames).into_diagnostic()?.1)
+}
+
+/// The bytes of a network's file, given its tensors.
+pub(super) fn encode(model: &ModelDir, frames: Frames, tensors: &[NamedTensor]) -> Result<Vec<u8>> {
+    let config = &model.entry(frames).into_diagnostic()?.config;
+    onnx::encode(config, tensors, Preparation::of(&model.manifest), &metadata(model, frames)?).into_diagnostic()
 }
 
 /// What a program that reads the file should know, by name; values that are more than text are JSON.

@@ -4,6 +4,7 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use deep3m_net::{DeviceChoice, Frames, Inference, ModelDir, Normalisation, Preparation};
+use deep3m_volume::VoxelType;
 use miette::{IntoDiagnostic, Result};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -24,13 +25,15 @@ const LEAST: f32 = 1e-4;
 
 /// The files of a network's package, by name.
 pub(super) fn files(model: &ModelDir, frames: Frames) -> Result<Vec<(&'static str, Vec<u8>)>> {
-    let weights = onnx::file(model, frames)?;
+    let (config, tensors) = model.tensors(frames).into_diagnostic()?;
+    let weights = onnx::encode(model, frames, &tensors)?;
     let preparation = Preparation::of(&model.manifest);
-    let config = &model.entry(frames).into_diagnostic()?.config;
-    let (multiple, halo) = (preparation.multiple(), preparation.halo(config));
+    let (multiple, halo) = (preparation.multiple(), preparation.halo(&config));
     // A tile of the smallest size keeps one step of the network's grid when its halo is cut off.
     let smallest = [0, 1].map(|axis| 2 * halo[axis] + multiple[axis]);
-    let test = test(model, frames, preparation, smallest)?;
+    let device = DeviceChoice::Cpu.open().into_diagnostic()?;
+    let inference = Inference::from_tensors(config, &tensors, &device).into_diagnostic()?;
+    let test = test(&inference, preparation, model.manifest.voxel_type, smallest)?;
     let [rows, columns] = smallest;
     let input = npy::encode(&[1, frames.count(), rows, columns], &test.input);
     let output = npy::encode(&[1, 1, rows, columns], &test.output);
@@ -55,17 +58,21 @@ struct Test {
 }
 
 /// The first test image that the network sees something in, or that in which it sees most.
-fn test(model: &ModelDir, frames: Frames, preparation: Preparation, [rows, columns]: [usize; 2]) -> Result<Test> {
-    let device = DeviceChoice::Cpu.open().into_diagnostic()?;
-    let inference: Inference = model.load_inference(frames, &device).into_diagnostic()?;
+fn test(
+    inference: &Inference,
+    preparation: Preparation,
+    voxel_type: VoxelType,
+    [rows, columns]: [usize; 2],
+) -> Result<Test> {
+    let frames = inference.config().frames();
     let (low, high) = match preparation.normalisation {
         Normalisation::Range { low, high } => (low, high),
-        Normalisation::Raw => (0.0, model.manifest.voxel_type.max() as f32),
+        Normalisation::Raw => (0.0, voxel_type.max() as f32),
     };
     let mut best: Option<(f32, Test)> = None;
     for seed in 0..TRIES {
         let input = sample::image(seed, [frames.count(), rows, columns], low, high);
-        let output = preparation.foreground(&inference, &input, 1, rows, columns).into_diagnostic()?;
+        let output = preparation.foreground(inference, &input, 1, rows, columns).into_diagnostic()?;
         let most = output.iter().copied().fold(0.0, f32::max);
         if best.as_ref().is_none_or(|(before, _)| most > *before) {
             best = Some((most, Test { input, output }));

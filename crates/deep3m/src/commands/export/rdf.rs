@@ -91,7 +91,10 @@ fn input(model: &ModelDir, frames: Frames, facts: &Facts) -> Yaml {
     let cast = vec![("id", "ensure_dtype".into()), ("kwargs", Yaml::Map(vec![("dtype", "float32".into())]))];
     Yaml::Map(vec![
         ("id", GREY.into()),
-        ("description", "grey values as they are in the image files; binning and normalisation are in the network".into()),
+        (
+            "description",
+            "grey values as they are in the image files; binning and normalisation are in the network".into(),
+        ),
         ("axes", Yaml::List(axes)),
         ("data", Yaml::Map(vec![("type", "float32".into()), ("range", list(range))])),
         ("pad", Yaml::Map(vec![("mode", "reflect".into())])),
@@ -102,8 +105,8 @@ fn input(model: &ModelDir, frames: Frames, facts: &Facts) -> Yaml {
 
 fn output(model: &ModelDir, facts: &Facts) -> Yaml {
     let mut axes = vec![batch(), channels(vec!["foreground"], "")];
-    for axis in 0..2 {
-        let size = vec![("tensor_id", GREY.into()), ("axis_id", AXES[axis].into())];
+    for (axis, id) in AXES.into_iter().enumerate() {
+        let size = vec![("tensor_id", GREY.into()), ("axis_id", id.into())];
         axes.push(space(model, axis, vec![("size", Yaml::Map(size)), ("halo", facts.halo[axis].into())]));
     }
     Yaml::Map(vec![
@@ -150,7 +153,8 @@ fn list<T: Into<Yaml>>(values: impl IntoIterator<Item = T>) -> Yaml {
 
 /// The model's folder as part of a name, in the letters that bioimage.io allows.
 pub(super) fn name(model: &ModelDir, frames: Frames) -> String {
-    let folder = model.path().file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
+    let folder =
+        model.path().file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
     let allowed = |c: char| if c.is_ascii_alphanumeric() || "_+- ()".contains(c) { c } else { '-' };
     let folder: String = folder.chars().take(NAME).map(allowed).collect();
     format!("{folder} (Deep3M {frames})")

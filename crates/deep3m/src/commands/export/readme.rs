@@ -25,7 +25,11 @@ pub(super) fn package(model: &ModelDir, frames: Frames, smallest: [usize; 2]) ->
         manifest.program,
         entry.iterations,
         if frames == Frames::One { "a section" } else { "the middle section" },
-        if frames == Frames::One { "One section".to_owned() } else { format!("{} consecutive sections", frames.count()) },
+        if frames == Frames::One {
+            "One section".to_owned()
+        } else {
+            format!("{} consecutive sections", frames.count())
+        },
         match manifest.voxel_type.bytes() {
             1 => "1 byte".to_owned(),
             bytes => format!("{bytes} bytes"),

@@ -38,7 +38,7 @@ impl Staging {
     }
 
     /// Starts a folder. With `overwrite` one that holds none but the files `known` may be replaced.
-    pub(super) fn folder(target: &Path, overwrite: bool, known: Vec<String>) -> Result<Self> {
+    pub(super) fn folder(target: &Path, overwrite: bool, known: &[String]) -> Result<Self> {
         if target.is_file() {
             let path = target.to_owned();
             return Err(ExportError::OtherKind { path, found: "a file", expected: "a folder" }.into());
@@ -136,13 +136,13 @@ mod tests {
     fn a_folder_is_whole_or_absent() {
         let at = tempfile::tempdir().unwrap();
         let target = at.path().join("new/out");
-        let mut staging = Staging::folder(&target, false, known()).unwrap();
+        let mut staging = Staging::folder(&target, false, &known()).unwrap();
         staging.add("a", b"abc").unwrap();
         assert!(!target.exists());
         drop(staging);
         assert!(fs::list(&at.path().join("new")).unwrap().is_empty(), "what was given up leaves nothing");
 
-        let mut staging = Staging::folder(&target, false, known()).unwrap();
+        let mut staging = Staging::folder(&target, false, &known()).unwrap();
         staging.add("a", b"abc").unwrap();
         let written = staging.publish().unwrap();
         // The test vector of FIPS 180.
@@ -155,9 +155,9 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         let target = at.path().join("out");
         fs::write_atomic(&target.join("a"), b"old").unwrap();
-        let refused = |overwrite| Staging::folder(&target, overwrite, known()).err().unwrap().to_string();
+        let refused = |overwrite| Staging::folder(&target, overwrite, &known()).err().unwrap().to_string();
         assert!(refused(false).contains("--overwrite"));
-        let mut staging = Staging::folder(&target, true, known()).unwrap();
+        let mut staging = Staging::folder(&target, true, &known()).unwrap();
         staging.add("b", b"new").unwrap();
         staging.publish().unwrap();
         assert_eq!(fs::list(&target).unwrap(), [target.join("b")], "the old export is gone");
@@ -166,7 +166,7 @@ mod tests {
         fs::write_atomic(&target.join("thesis.txt"), b"mine").unwrap();
         assert!(refused(true).contains("thesis.txt"));
         let file = target.join("thesis.txt");
-        assert!(Staging::folder(&file, true, known()).is_err());
+        assert!(Staging::folder(&file, true, &known()).is_err());
         assert!(Staging::file(&target, true).is_err());
         assert!(Staging::file(&file, false).is_err());
         assert_eq!(fs::read(&file).unwrap(), b"mine");

@@ -97,10 +97,17 @@ mod tests {
         let value = Yaml::Map(vec![
             ("name", "a \"b\": ü".into()),
             ("none", Yaml::List(vec![])),
-            ("axes", Yaml::List(vec![Yaml::Map(vec![("id", "y".into()), ("size", Yaml::Map(vec![("min", 4_usize.into())]))]), 8.0.into()])),
+            (
+                "axes",
+                Yaml::List(vec![
+                    Yaml::Map(vec![("id", "y".into()), ("size", Yaml::Map(vec![("min", 4_usize.into())]))]),
+                    8.0.into(),
+                ]),
+            ),
             ("last", true.into()),
         ]);
-        let expected = "name: \"a \\\"b\\\": ü\"\nnone: []\naxes:\n  - id: \"y\"\n    size:\n      min: 4\n  - 8.0\nlast: true\n";
+        let expected =
+            "name: \"a \\\"b\\\": ü\"\nnone: []\naxes:\n  - id: \"y\"\n    size:\n      min: 4\n  - 8.0\nlast: true\n";
         assert_eq!(value.to_text(), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! A network as an ONNX file, for programs that know ONNX (onnxruntime, Fiji's deepImageJ, ilastik, MATLAB…).
+//! A network as an ONNX file, for onnxruntime and what is built on it.
 //!
 //! | | name | shape | values |
 //! |---|---|---|---|
@@ -37,7 +37,9 @@ pub enum OnnxError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// More weights than the format holds.
-    #[error("ONNX: found {found} bytes of weights; expected less than {LIMIT}, which is all that a file can hold. Export as safetensors")]
+    #[error(
+        "ONNX: found {found} bytes of weights; expected less than {LIMIT}, which is all that a file can hold. Export as safetensors"
+    )]
     TooLarge {
         /// How many bytes they take.
         found: u64,

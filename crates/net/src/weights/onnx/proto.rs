@@ -19,7 +19,9 @@ impl Node {
     /// is left out.
     pub(super) fn new(kind: &str, name: &str, inputs: &[&str], output: &str) -> Self {
         let mut message = Message::default();
-        inputs.iter().for_each(|input| message.text(1, input));
+        for input in inputs {
+            message.text(1, input);
+        }
         message.text(2, output);
         message.text(3, name);
         message.text(4, kind);

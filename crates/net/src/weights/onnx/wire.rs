@@ -17,7 +17,9 @@ impl Message {
 
     /// Adds a whole number per value (unpacked, as ONNX declares its lists).
     pub(super) fn integers(&mut self, field: u32, values: impl IntoIterator<Item = i64>) {
-        values.into_iter().for_each(|value| self.integer(field, value));
+        for value in values {
+            self.integer(field, value);
+        }
     }
 
     /// Adds bytes.
