@@ -97,8 +97,10 @@ impl Preparation {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::{Tensor, TensorData};
+
     use super::*;
-    use crate::{DeviceChoice, Frames};
+    use crate::{DeviceChoice, Frames, Mode};
 
     fn seen(y: u32, x: u32) -> Preparation {
         Preparation { normalisation: Normalisation::Range { low: 10.0, high: 240.0 }, binning: Binning { y, x } }
@@ -118,33 +120,40 @@ mod tests {
         assert_eq!(seen(1, 1).reach(&config), [config.field_of_view(); 2]);
     }
 
-    #[test]
-    fn pixels_beyond_the_reach_change_nothing() {
+    /// A network with statistics: without, its answer is 0 or 1 whatever it sees.
+    fn network() -> Inference {
         let device = DeviceChoice::Cpu.open().unwrap();
-        let net = NetConfig::with_width(Frames::One, 0.02).unwrap().init(&device, 3);
-        let inference = Inference::new(&net, &device).unwrap();
+        let net = NetConfig::with_width(Frames::One, 0.1).unwrap().init(&device, 3);
+        let noise = (0..64 * 64).map(|i| (i * 7919 % 251) as f32 / 125.0 - 1.0).collect();
+        let batch = Tensor::from_data(TensorData::new(noise, [1, 1, 1, 64, 64]), &device);
+        net.forward(batch, Mode::Train);
+        Inference::new(&net, &device).unwrap()
+    }
+
+    #[test]
+    fn the_reach_is_as_far_as_pixels_count() {
+        let inference = network();
         let seen = seen(1, 2);
-        let [_, reach] = seen.reach(net.config());
+        let [_, reach] = seen.reach(inference.config());
         let (h, w) = (16, (2 * reach + 64).next_multiple_of(32));
-        let mut grey: Vec<f32> = (0..h * w).map(|i| (i * 7919 % 251) as f32).collect();
-        let before = seen.foreground(&inference, &grey, 1, h, w).unwrap();
+        let grey: Vec<f32> = (0..h * w).map(|i| (i * 7919 % 251) as f32).collect();
+        let answer = |grey: &[f32]| seen.foreground(&inference, grey, 1, h, w).unwrap();
+        let before = answer(&grey);
+        // The first and the last column of a bin.
         for at in [w / 2, w / 2 + 1] {
-            for row in grey.chunks_mut(w) {
-                row.iter_mut().enumerate().filter(|(x, _)| x.abs_diff(at) > reach).for_each(|(_, v)| *v = 255.0 - *v);
-            }
-            let after = seen.foreground(&inference, &grey, 1, h, w).unwrap();
-            assert!((0..h).all(|y| before[y * w + at] == after[y * w + at]), "column {at}, reach {reach}");
-            for row in grey.chunks_mut(w) {
-                row.iter_mut().enumerate().filter(|(x, _)| x.abs_diff(at) > reach).for_each(|(_, v)| *v = 255.0 - *v);
-            }
+            let changed_beyond = |distance: usize| {
+                let pixel = |(i, &v): (usize, &f32)| if (i % w).abs_diff(at) > distance { 255.0 - v } else { v };
+                let after = answer(&grey.iter().enumerate().map(pixel).collect::<Vec<_>>());
+                (0..h).any(|y| before[y * w + at] != after[y * w + at])
+            };
+            assert!(!changed_beyond(reach), "column {at}, reach {reach}");
+            assert!(changed_beyond(reach - 32), "column {at}, reach {reach}: no more than needed");
         }
     }
 
     #[test]
     fn sizes_are_checked() {
-        let device = DeviceChoice::Cpu.open().unwrap();
-        let net = NetConfig::with_width(Frames::One, 0.02).unwrap().init(&device, 3);
-        let inference = Inference::new(&net, &device).unwrap();
+        let inference = network();
         let error = |h, w| seen(2, 2).foreground(&inference, &[0.0; 7], 1, h, w).unwrap_err();
         assert!(error(48, 32).to_string().contains("48 × 32 pixels; expected whole multiples of 32 × 32"));
         assert!(matches!(error(32, 0), NetError::ImageSize { .. }));

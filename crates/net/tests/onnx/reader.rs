@@ -58,7 +58,7 @@ impl<'a> Value<'a> {
 }
 
 /// The values of all fields of one number.
-pub(crate) fn all<'a>(bytes: &'a [u8], number: u64) -> Vec<Value<'a>> {
+pub(crate) fn all(bytes: &[u8], number: u64) -> Vec<Value<'_>> {
     fields(bytes).into_iter().filter(|(n, _)| *n == number).map(|(_, value)| value).collect()
 }
 
