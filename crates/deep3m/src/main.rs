@@ -39,6 +39,7 @@ enum Command {
     Predict(commands::predict::Args),
     Evaluate(commands::evaluate::Args),
     Import(commands::import::Args),
+    Export(commands::export::Args),
     Model(commands::model::Args),
 }
 
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Predict(args) => commands::predict::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Import(args) => commands::import::run(&args),
+        Command::Export(args) => commands::export::run(&args),
         Command::Model(args) => commands::model::run(&args),
     };
     match outcome {

@@ -41,6 +41,18 @@ pub enum NetError {
         /// Columns.
         width: usize,
     },
+    /// An image that is no whole number of bins that the network can halve four times.
+    #[error("image: found {height} × {width} pixels; expected whole multiples of {rows} × {columns}, above 0")]
+    ImageSize {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// What the rows must be a multiple of.
+        rows: usize,
+        /// What the columns must be a multiple of.
+        columns: usize,
+    },
     /// More or fewer values than the sizes say.
     #[error("network input: found {found} values; expected {expected} (inputs × frames × rows × columns)")]
     Values {

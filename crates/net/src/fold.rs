@@ -1,5 +1,7 @@
 //! The network ready to predict: batch normalisation folded into the convolutions, no automatic differentiation.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
@@ -10,7 +12,7 @@ use crate::cpu;
 use crate::deepem3d::{DeepEm3d, NetError, is_size};
 use crate::graph::{GRAPH, Layers, Op, planes_to_channels, same_padding, windows_to_batch};
 use crate::norm::EPSILON;
-use crate::params::{NamedTensor, ParamKind};
+use crate::params::{NamedTensor, ParamKind, ParamName};
 use crate::weights::{WeightsError, check};
 
 /// A network ready to predict on a device.
@@ -52,9 +54,7 @@ impl Inference {
         let device = device.clone().without_autodiff();
         let mut units: Vec<Option<Folded>> = GRAPH.nodes.iter().map(|_| None).collect();
         for (index, _) in GRAPH.layers() {
-            let specs = config.layer_parameters(index);
-            let tensors: Vec<&NamedTensor> = specs.iter().filter_map(|spec| found.get(&spec.name).copied()).collect();
-            units[index] = Some(fold(&tensors, &device));
+            units[index] = Some(fold_layer(&config, &found, index).upload(&device));
         }
         Ok(Self { config, device, units })
     }
@@ -152,9 +152,42 @@ impl Layers for Inference {
     }
 }
 
+/// The folded convolution, or a head's transposed ones, on the host.
+pub(crate) struct FoldedLayer {
+    /// One for a convolution, one per tap of a head.
+    pub weights: Vec<Planar>,
+    /// One number per output channel.
+    pub bias: Vec<f32>,
+}
+
+/// Weights of a convolution in the plane, row-major: [out, in, rows, columns], or [in, out, rows, columns] of a
+/// transposed one. Frames, where there are any, are input channels, each frame's channels together.
+pub(crate) struct Planar {
+    /// Its shape.
+    pub shape: [usize; 4],
+    /// Its values.
+    pub values: Vec<f32>,
+}
+
+impl FoldedLayer {
+    fn upload(self, device: &Device) -> Folded {
+        let weights = self.weights.into_iter();
+        let weights = weights.map(|w| Tensor::from_data(TensorData::new(w.values, w.shape), device)).collect();
+        let channels = self.bias.len();
+        Folded { weights, bias: Tensor::from_data(TensorData::new(self.bias, [channels]), device) }
+    }
+}
+
+/// Folds step `index` of a network, given its tensors after their [`check`].
+pub(crate) fn fold_layer(config: &NetConfig, found: &BTreeMap<&ParamName, &NamedTensor>, index: usize) -> FoldedLayer {
+    let specs = config.layer_parameters(index);
+    let tensors: Vec<&NamedTensor> = specs.iter().filter_map(|spec| found.get(&spec.name).copied()).collect();
+    fold(&tensors)
+}
+
 /// gamma · (w·x + b − mean) / √(variance + ε) + beta as one convolution: weights times s = gamma / √(variance + ε), and
 /// bias s · (b − mean) + beta. In 64 bits, so that only the final rounding is lost.
-fn fold(tensors: &[&NamedTensor], device: &Device) -> Folded {
+fn fold(tensors: &[&NamedTensor]) -> FoldedLayer {
     let values = |kind: ParamKind| tensors.iter().filter(move |t| t.name.kind == kind).map(|t| t.values.as_slice());
     let one = |kind: ParamKind| values(kind).next().unwrap_or_default();
     let factor = f64::from(one(ParamKind::Factor).first().copied().unwrap_or(0.0));
@@ -180,19 +213,25 @@ fn fold(tensors: &[&NamedTensor], device: &Device) -> Folded {
                 tensor.values.iter().enumerate().map(|(i, &w)| (f64::from(w) * scales[i / per_output]) as f32).collect()
             }
         };
-        planar(scaled, &tensor.shape, device)
+        planar(scaled, &tensor.shape)
     });
-    Folded { weights: weights.collect(), bias: Tensor::from_data(TensorData::new(bias, [scales.len()]), device) }
+    FoldedLayer { weights: weights.collect(), bias }
 }
 
 /// Weights for a convolution in the plane: frames, where there are any, become input channels.
-fn planar(values: Vec<f32>, shape: &[usize], device: &Device) -> Tensor<4> {
+fn planar(values: Vec<f32>, shape: &[usize]) -> Planar {
     match *shape {
         [out, input, rows, columns, depth] => {
-            let weight = Tensor::<5>::from_data(TensorData::new(values, [out, input, rows, columns, depth]), device);
-            weight.permute([0, 4, 1, 2, 3]).reshape([out, depth * input, rows, columns])
+            let area = rows * columns;
+            let mut turned = Vec::with_capacity(values.len());
+            for filter in values.chunks_exact(input * area * depth) {
+                for z in 0..depth {
+                    turned.extend(filter.iter().skip(z).step_by(depth));
+                }
+            }
+            Planar { shape: [out, depth * input, rows, columns], values: turned }
         }
-        [a, b, rows, columns] => Tensor::from_data(TensorData::new(values, [a, b, rows, columns]), device),
+        [a, b, rows, columns] => Planar { shape: [a, b, rows, columns], values },
         _ => unreachable!("weights of a convolution have 4 or 5 axes"),
     }
 }

@@ -16,7 +16,7 @@ use crate::frames::Frames;
 pub(crate) const CLASSES: usize = 2;
 
 /// The share of the inner branch in a residual sum.
-const RESIDUAL_SHARE: f64 = 0.1;
+pub(crate) const RESIDUAL_SHARE: f64 = 0.1;
 
 /// One step of the network.
 pub(crate) struct Node {

@@ -20,6 +20,7 @@ mod model_dir;
 mod norm;
 mod normalise;
 mod params;
+mod preparation;
 mod sample;
 pub mod weights;
 
@@ -32,5 +33,6 @@ pub use import::{ImportConfig, ImportError, Imported, import};
 pub use model_dir::{ModelDir, ModelEntry, ModelError, ModelManifest};
 pub use normalise::{Normalisation, NormalisationError};
 pub use params::{NamedTensor, ParamKind, ParamName, ParamSpec};
+pub use preparation::Preparation;
 pub use sample::{Drift, Sample};
 pub use weights::WeightsError;

@@ -371,6 +371,11 @@ impl ModelDir {
         Inference::from_tensors(config, &tensors, device).map_err(|source| self.misfit(frames, source))
     }
 
+    /// The bytes of a network's weight file, after comparing them with their hash.
+    pub fn weight_file(&self, frames: Frames) -> Result<Vec<u8>, ModelError> {
+        self.weights(self.entry(frames)?, frames)
+    }
+
     /// Compares every weight file with its hash, and what each network answers now with what it answered when it was
     /// made; `None` for a network without a stored answer.
     ///
@@ -410,7 +415,8 @@ impl ModelDir {
         }
     }
 
-    fn entry(&self, frames: Frames) -> Result<&ModelEntry, ModelError> {
+    /// What `model.json` says about a network.
+    pub fn entry(&self, frames: Frames) -> Result<&ModelEntry, ModelError> {
         let missing = || ModelError::NoSuchNetwork { path: self.path.clone(), frames, available: self.frames() };
         self.manifest.networks.get(&frames).ok_or_else(missing)
     }

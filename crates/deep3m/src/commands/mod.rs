@@ -2,6 +2,7 @@
 
 pub(crate) mod demo;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod model;
 pub(crate) mod phantom;

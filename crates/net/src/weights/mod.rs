@@ -1,7 +1,8 @@
-//! Weights in files: Deep3M's own (safetensors) and CDeep3M's (`.caffemodel`).
+//! Weights in files: Deep3M's own (safetensors), CDeep3M's (`.caffemodel`), and for other programs (ONNX).
 
 pub mod caffe;
 pub mod cdeep3m;
+pub mod onnx;
 pub mod safetensors;
 
 use std::collections::{BTreeMap, BTreeSet};
