@@ -24,7 +24,9 @@ use crate::forward::{Forward, Member};
 use crate::grey::Normalise;
 use crate::identity::differences;
 use crate::run_log::{RUN_FILE, RunLog, RunNote};
-use crate::{Ensemble, ModelIdentity, PredictConfig, PredictError, PredictEvent, PredictSummary, RunIdentity};
+use crate::{
+    Ensemble, ModelIdentity, PredictConfig, PredictError, PredictEvent, PredictSummary, RunIdentity, VariationCount,
+};
 
 /// What decides the bytes of such a prediction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,13 +37,14 @@ struct Identity {
     normalisation: Value,
     volume: PathBuf,
     extent: Extent,
-    variations: crate::VariationCount,
+    variations: VariationCount,
 }
 
 /// Predicts a volume as CDeep3M 1.6 does, or goes on with such a prediction.
 ///
 /// `out` becomes a folder with a folder of `Segmented_NNNN.png` for each model and one for the ensemble. Of `config`,
-/// the variations and [`PredictConfig::overwrite`] are used. Memory: one section of the volume, and one patch.
+/// the variations and [`PredictConfig::overwrite`] are used. Memory: one section of
+/// the volume, and a dozen patches of 1024 × 1024.
 ///
 /// # Errors
 /// As [`crate::predict`]; [`PredictError::Layout`] for what the reference cannot do: binned models, regions, volumes
@@ -85,7 +88,6 @@ pub fn predict(
     let mut work = Work {
         volume,
         normalise: &*grey.apply,
-        packages: &packages,
         stop,
         progress: Progress::new(&packages, &forward, summary.voxels),
         network: Duration::ZERO,
@@ -243,7 +245,6 @@ impl Packages {
     /// Joins a model's packages, plane by plane.
     fn merge(&self, model: &Path, voxel_size: Option<VoxelSize>) -> Result<(), PredictError> {
         let writer = segmented(model, self.extent, voxel_size)?;
-        let (height, width) = (self.extent.y as usize, self.extent.x as usize);
         for (block, number) in self.blocks.iter().zip(1_usize..) {
             let open_package = |place: PackagePlace<'_>| -> Result<_, PredictError> {
                 // Each section is read once.
@@ -260,7 +261,6 @@ impl Packages {
                     plane.paste(Index { z: 0, y: *y, x: *x }, &values, Region::whole(values.extent()));
                 }
                 let values: Vec<u16> = plane.voxels().iter().map(|v| v as u16).collect();
-                debug_assert_eq!(values.len(), height * width, "a plane");
                 let bytes = Block::new(plane.extent(), Voxels::U8(plane_to_8_bits(&values)));
                 writer.write(Index { z, y: 0, x: 0 }, &bytes)?;
             }
@@ -341,7 +341,6 @@ impl Progress {
 struct Work<'a> {
     volume: &'a dyn Volume,
     normalise: &'a Normalise,
-    packages: &'a Packages,
     stop: &'a AtomicBool,
     progress: Progress,
     network: Duration,
@@ -356,7 +355,6 @@ impl Work<'_> {
         place: PackagePlace<'_>,
         observer: &mut dyn FnMut(PredictEvent),
     ) -> Result<bool, PredictError> {
-        debug_assert!(place.number <= self.packages.list.len(), "a package of this volume");
         let spec = VolumeSpec {
             extent: place.kept(),
             voxel_type: VoxelType::U16,
