@@ -30,7 +30,7 @@ pub use device::{DeviceChoice, DeviceError};
 pub use fold::Inference;
 pub use frames::{Frames, FramesParseError};
 pub use import::{ImportConfig, ImportError, Imported, import};
-pub use model_dir::{ModelDir, ModelEntry, ModelError, ModelManifest};
+pub use model_dir::{ModelDir, ModelEntry, ModelError, ModelManifest, sha256};
 pub use normalise::{Normalisation, NormalisationError};
 pub use params::{NamedTensor, ParamKind, ParamName, ParamSpec};
 pub use preparation::Preparation;

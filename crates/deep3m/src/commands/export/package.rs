@@ -3,14 +3,13 @@
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use deep3m_net::{DeviceChoice, Frames, Inference, ModelDir, Normalisation, Preparation};
+use deep3m_net::{DeviceChoice, Frames, Inference, ModelDir, Normalisation, Preparation, sha256};
 use deep3m_volume::VoxelType;
 use miette::{IntoDiagnostic, Result};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::rdf::{self, Facts};
-use super::staging::sha256;
 use super::{ExportError, npy, onnx, readme, sample};
 
 /// The files of a package.

@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use deep3m_net::sha256;
 use deep3m_volume::{VolumeError, fs};
 use miette::{IntoDiagnostic, Result};
-use sha2::{Digest, Sha256};
 
 use super::{ExportError, Written};
 
@@ -112,16 +112,6 @@ impl Written {
 fn beside(target: &Path, what: &str) -> Result<PathBuf> {
     let name = target.file_name().ok_or_else(|| ExportError::Exists { path: target.to_owned() })?;
     Ok(target.with_file_name(format!(".{}.{}.{what}", name.to_string_lossy(), std::process::id())))
-}
-
-/// The SHA-256 of bytes, in hexadecimal.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
