@@ -18,6 +18,7 @@
 mod binning;
 mod cache;
 pub mod conformance;
+pub mod convert;
 mod cropped;
 mod error;
 pub mod formats;
