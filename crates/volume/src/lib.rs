@@ -9,6 +9,7 @@
 //! |---|---|---|---|
 //! | OME-Zarr | folder `….zarr` | 0.3 to 0.5, also sharded; plain Zarr arrays; 8, 16, 32 bits | 0.5, zstd |
 //! | TIFF stack | `….tif`, `….tiff` | pages, ImageJ, OME-TIFF, BigTIFF; strips and tiles; 1 to 32 bits | as Fiji does, Deflate |
+//! | Neuroglancer precomputed | folder with `info`, or `….precomputed` | raw and compressed_segmentation, shards; 8, 16, 32 bits, labels of 64 | raw, labels as compressed_segmentation |
 //! | PNG slices | folder | grey or palette, 1 to 16 bits | 8, 16 bits |
 //! | TIFF slices | folder | as a stack | as a stack ([`create_as`]) |
 //!
@@ -25,6 +26,7 @@ pub mod formats;
 pub mod fs;
 mod histogram;
 mod open;
+pub mod pyramid;
 mod region;
 mod variation;
 mod volume;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::{Files, LocalFiles};
+use crate::formats::precomputed::{self, PrecomputedWriter};
 use crate::formats::{ome_zarr, slices, tiff};
+use crate::pyramid::Level;
 use crate::{Place, Volume, VolumeError, VolumeSpec, VolumeWriter, fs};
 
 /// How a volume is stored.
@@ -21,6 +24,8 @@ pub enum Format {
     TiffStack,
     /// An OME-Zarr 0.5 image (Zarr v3), its first resolution level.
     OmeZarr,
+    /// A Neuroglancer precomputed volume, its first scale.
+    Precomputed,
 }
 
 /// How to open a volume.
@@ -50,7 +55,8 @@ impl OpenOptions {
 
 /// Opens the volume at an address, with the default [`OpenOptions`].
 ///
-/// A folder with `zarr.json` (or Zarr v2's `.zattrs` or `.zarray`) is OME-Zarr, another folder its slices, a `.tif` or `.tiff` file a stack, a `.png` file a
+/// A folder with `zarr.json` (or Zarr v2's `.zattrs` or `.zarray`) is OME-Zarr, one with `info` (or a scale's folder in it) a
+/// precomputed volume, which may also be given as `precomputed://PATH`; another folder is its slices, a `.tif` or `.tiff` file a stack, a `.png` file a
 /// volume of one section.
 pub fn open(path: &Path) -> Result<Arc<dyn Volume>, VolumeError> {
     open_with(path, &OpenOptions::default())
@@ -58,9 +64,20 @@ pub fn open(path: &Path) -> Result<Arc<dyn Volume>, VolumeError> {
 
 /// As [`open`], with options.
 pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, VolumeError> {
+    if let Some(folder) = precomputed::strip_prefix(path) {
+        let (files, which) = precomputed::find(folder)
+            .unwrap_or_else(|| (LocalFiles { folder: folder.to_owned() }, precomputed::Which::Number(0)));
+        return Ok(precomputed::open(Arc::new(files), folder, &which, options)?.into());
+    }
     let metadata = std::fs::metadata(path).map_err(|e| VolumeError::io(path, "open", e))?;
     let volume = if metadata.is_dir() {
-        if ome_zarr::is_zarr(path) { ome_zarr::open(path, options)? } else { slices::open_folder(path, options)? }
+        if ome_zarr::is_zarr(path) {
+            ome_zarr::open(path, options)?
+        } else if let Some((files, which)) = precomputed::find(path) {
+            precomputed::open(Arc::new(files), path, &which, options)?
+        } else {
+            slices::open_folder(path, options)?
+        }
     } else {
         match ending(path).as_deref() {
             Some("tif" | "tiff") => tiff::open_stack(path, options)?,
@@ -69,7 +86,7 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, 
                 return Err(VolumeError::Unsupported {
                     place: Place::file(path),
                     found: other.map_or("a file without ending".into(), |e| format!("a .{e} file")),
-                    expected: "a .tif, .tiff or .png file, a folder of such slices, or an OME-Zarr folder".into(),
+                    expected: "a .tif, .tiff or .png file, a folder of such slices, an OME-Zarr or a precomputed folder".into(),
                     hint: "Convert it, for example in Fiji with File > Save As > Tiff.".into(),
                 });
             }
@@ -82,7 +99,7 @@ fn ending(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
 
-/// Starts a new volume; the name's ending says the format: `.zarr` OME-Zarr, `.tif` or `.tiff` a stack, a name without
+/// Starts a new volume; the name's ending says the format: `.zarr` OME-Zarr, `.precomputed` Neuroglancer precomputed, `.tif` or `.tiff` a stack, a name without
 /// one of these endings a folder of PNG slices. [`create_as`] makes any format under any name.
 ///
 /// With `overwrite`, what is there is removed first if it is a volume of the same format; a folder with anything else in
@@ -98,7 +115,9 @@ impl Format {
     /// The format in which [`create`] writes a volume of this name.
     pub fn of_output(path: &Path) -> Self {
         match ending(path).as_deref() {
+            _ if precomputed::strip_prefix(path).is_some() => Self::Precomputed,
             Some("zarr") => Self::OmeZarr,
+            Some("precomputed") => Self::Precomputed,
             Some("tif" | "tiff") => Self::TiffStack,
             _ => Self::PngFolder,
         }
@@ -112,8 +131,14 @@ pub fn create_as(
     spec: &VolumeSpec,
     overwrite: bool,
 ) -> Result<Box<dyn VolumeWriter>, VolumeError> {
+    let path = precomputed::strip_prefix(path).unwrap_or(path);
     make_room(path, format, overwrite)?;
     Ok(match format {
+        Format::Precomputed => {
+            let files: Arc<dyn Files> = Arc::new(LocalFiles { folder: path.to_owned() });
+            let level = Level::first(spec.extent, spec.voxel_size);
+            Box::new(PrecomputedWriter::create(&files, path, spec, level)?)
+        }
         Format::OmeZarr => Box::new(ome_zarr::ZarrWriter::create(path, spec)?),
         Format::TiffStack => Box::new(tiff::StackWriter::create(path, spec)?),
         Format::PngFolder => Box::new(slices::SliceWriter::png(path, spec)?),
