@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::files::{Files, LocalFiles};
 use crate::formats::precomputed::{self, PrecomputedWriter};
 use crate::formats::{ome_zarr, slices, tiff};
-use crate::pyramid::Level;
 use crate::{Place, Volume, VolumeError, VolumeSpec, VolumeWriter, fs};
 
 /// How a volume is stored.
@@ -136,8 +135,7 @@ pub fn create_as(
     Ok(match format {
         Format::Precomputed => {
             let files: Arc<dyn Files> = Arc::new(LocalFiles { folder: path.to_owned() });
-            let level = Level::first(spec.extent, spec.voxel_size);
-            Box::new(PrecomputedWriter::create(&files, path, spec, level)?)
+            Box::new(PrecomputedWriter::create(&files, path, spec)?)
         }
         Format::OmeZarr => Box::new(ome_zarr::ZarrWriter::create(path, spec)?),
         Format::TiffStack => Box::new(tiff::StackWriter::create(path, spec)?),
@@ -146,13 +144,19 @@ pub fn create_as(
     })
 }
 
-/// Goes on writing an OME-Zarr volume that [`create`] started: metadata and chunks stay, blocks add to or replace them.
+/// Goes on writing an OME-Zarr or precomputed volume that [`create`] started: metadata and chunks stay, blocks add to or
+/// replace them.
 pub fn reopen(path: &Path) -> Result<Box<dyn VolumeWriter>, VolumeError> {
+    let path = precomputed::strip_prefix(path).unwrap_or(path);
+    if let Some((files, which)) = precomputed::find(path) {
+        let files: Arc<dyn Files> = Arc::new(files);
+        return Ok(Box::new(PrecomputedWriter::reopen(&files, path, &which)?));
+    }
     Ok(Box::new(ome_zarr::ZarrWriter::reopen(path)?))
 }
 
 /// Sees to it that nothing is in the way of a new volume.
-fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeError> {
+pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeError> {
     let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
     let refuse = |found: String| {
         Err(VolumeError::Unsupported {
@@ -178,7 +182,13 @@ fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeE
     let belongs = |entry: &Path| match format {
         Format::OmeZarr => {
             let name = entry.file_name().unwrap_or_default().to_string_lossy();
-            name == "zarr.json" || name.starts_with('.') || entry.is_dir() && entry.join("zarr.json").is_file()
+            let level = || ["zarr.json", ".zarray"].iter().any(|file| entry.join(file).is_file());
+            name == "zarr.json" || name.starts_with('.') || entry.is_dir() && level()
+        }
+        Format::Precomputed => {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy();
+            let name = if entry.is_dir() { format!("{name}/") } else { name.into_owned() };
+            precomputed::belongs(&LocalFiles { folder: path.to_owned() }, &name)
         }
         Format::TiffFolder => is_slice(entry, &["tif", "tiff"]),
         _ => is_slice(entry, &["png"]),
@@ -186,7 +196,8 @@ fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeE
     if let Some(foreign) = entries.iter().find(|entry| !belongs(entry)) {
         return refuse(format!("{}, which is no part of a volume", foreign.display()));
     }
-    if format == Format::OmeZarr { fs::remove_dir(path) } else { entries.iter().try_for_each(|e| fs::remove_file(e)) }
+    let folders = matches!(format, Format::OmeZarr | Format::Precomputed);
+    if folders { fs::remove_dir(path) } else { entries.iter().try_for_each(|e| fs::remove_file(e)) }
 }
 
 /// Whether a file is a slice, or what an interrupted run left of one.

@@ -41,7 +41,7 @@ fn first(path: &Path) -> u32 {
 #[test]
 fn nothing_is_overwritten_unasked() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["slices", "stack.tif", "volume.zarr"] {
+    for name in ["slices", "stack.tif", "volume.zarr", "volume.precomputed"] {
         let path = folder.path().join(name);
         write(&path, 1, false).unwrap();
         let error = write(&path, 2, false).unwrap_err();
@@ -55,7 +55,7 @@ fn nothing_is_overwritten_unasked() {
 #[test]
 fn what_is_no_volume_is_never_removed() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["slices", "volume.zarr"] {
+    for name in ["slices", "volume.zarr", "volume.precomputed"] {
         let path = folder.path().join(name);
         write(&path, 1, false).unwrap();
         fs::write(path.join("thesis.docx"), "years of work").unwrap();
@@ -129,11 +129,13 @@ fn a_prediction_goes_on_where_it_was() {
 }
 
 #[test]
-fn png_holds_no_32_bits() {
+fn png_holds_8_and_16_bits_only() {
     let folder = tempfile::tempdir().unwrap();
-    let wide = VolumeSpec { voxel_type: VoxelType::U32, ..spec() };
-    let error = create(&folder.path().join("slices"), &wide, false).err().unwrap().to_string();
-    assert!(error.contains(".zarr"), "{error}");
+    for voxel_type in [VoxelType::U32, VoxelType::I16, VoxelType::F32] {
+        let wide = VolumeSpec { voxel_type, ..spec() };
+        let error = create(&folder.path().join("slices"), &wide, false).err().unwrap().to_string();
+        assert!(error.contains(".zarr") && error.contains(&voxel_type.to_string()), "{error}");
+    }
 }
 
 /// Training reads thousands of small patches from few sections; decoding a slice for each would take minutes.
@@ -148,6 +150,7 @@ fn small_patches_come_from_the_cache() {
         ("tiff-slices", Format::TiffFolder),
         ("stack.tif", Format::TiffStack),
         ("volume.zarr", Format::OmeZarr),
+        ("volume.precomputed", Format::Precomputed),
     ] {
         let path = folder.path().join(name);
         let writer = create_as(&path, format, &large, false).unwrap();

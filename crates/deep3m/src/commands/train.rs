@@ -6,7 +6,7 @@ use deep3m_net::{DeviceChoice, Frames};
 use deep3m_train::{
     Budget, LabelledVolume, ModelSummary, Outcome, Policy, Recipe, TrainConfig, TrainSummary, TrainingSet,
 };
-use deep3m_volume::{Binning, fs};
+use deep3m_volume::{Binning, as_labels, fs};
 use miette::{IntoDiagnostic, Result};
 use serde_json::Value;
 
@@ -233,11 +233,14 @@ fn merge(settings: &mut Value, changes: Value) {
 
 /// Opens pairs of images and labels.
 fn open_pairs(paths: &[PathBuf]) -> Result<Vec<LabelledVolume>> {
-    paths.chunks_exact(2).map(|pair| Ok(LabelledVolume { images: open(&pair[0])?, labels: open(&pair[1])? })).collect()
+    paths
+        .chunks_exact(2)
+        .map(|pair| Ok(LabelledVolume { images: open(&pair[0])?, labels: as_labels(open(&pair[1])?) }))
+        .collect()
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut training = vec![LabelledVolume { images: open(&args.images)?, labels: open(&args.labels)? }];
+    let mut training = vec![LabelledVolume { images: open(&args.images)?, labels: as_labels(open(&args.labels)?) }];
     training.extend(open_pairs(&args.volume)?);
     let set = TrainingSet { training, validation: open_pairs(&args.validation)? };
     let summary = train(&set, &args.config()?, &args.output, &args.device, args.overwrite)?;

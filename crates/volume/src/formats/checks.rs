@@ -21,6 +21,8 @@ pub(super) fn zeros(path: &Path, region: Region, voxel_type: VoxelType) -> Resul
         VoxelType::U8 => vector(len).map(Voxels::U8),
         VoxelType::U16 => vector(len).map(Voxels::U16),
         VoxelType::U32 => vector(len).map(Voxels::U32),
+        VoxelType::I16 => vector(len).map(Voxels::I16),
+        VoxelType::F32 => vector(len).map(Voxels::F32),
     };
     Ok(Block::new(region.extent, voxels.ok_or_else(too_large)?))
 }
@@ -99,7 +101,7 @@ pub(super) fn is_zero(voxels: &Voxels) -> bool {
         Voxels::U16(v) => v.iter().all(|&x| x == 0),
         Voxels::I16(v) => v.iter().all(|&x| x == 0),
         Voxels::U32(v) => v.iter().all(|&x| x == 0),
-        // -0.0 is kept.
+        // −0 is not 0 here: what is read is what was written, bit for bit.
         Voxels::F32(v) => v.iter().all(|&x| x.to_bits() == 0),
     }
 }

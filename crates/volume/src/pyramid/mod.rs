@@ -5,10 +5,10 @@
 
 mod plan;
 mod reduce;
+mod store;
 mod write;
 
 pub use plan::{Level, levels};
 pub use reduce::Reduce;
+pub use store::{create_levels, open_level, reopen_levels};
 pub use write::write_level;
-
-pub use crate::open::{create_levels, open_level, reopen_levels};

@@ -22,6 +22,8 @@ pub(super) struct Meta {
     pub(super) voxel_size: Option<VoxelSize>,
     /// What is decoded at once: the chunk, or the inner chunk of a shard; no larger than the volume.
     pub(super) grain: Extent,
+    /// What is written at once: the chunk, or the whole shard.
+    pub(super) written: Extent,
     /// What a chunk, or inner chunk, takes in memory.
     pub(super) chunk_bytes: u64,
     /// The metadata themselves.
@@ -69,11 +71,13 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
         Some("uint8") => VoxelType::U8,
         Some("uint16") => VoxelType::U16,
         Some("uint32") => VoxelType::U32,
+        Some("int16") => VoxelType::I16,
+        Some("float32") => VoxelType::F32,
         _ => {
             return Err(unsupported(
                 "data_type",
                 shorten(&json["data_type"]),
-                "uint8, uint16 or uint32",
+                "uint8, uint16, uint32, int16 or float32",
                 "Convert the array to one of these types.",
             ));
         }
@@ -113,6 +117,7 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
     if bytes(&grain).is_none_or(|n| n > LARGEST_CHUNK_BYTES) {
         return Err(unsupported("chunk_shape", shorten(chunk), "chunks of at most 4 GiB", "Rechunk the array."));
     }
+    let outer = sizes(&grid["configuration"]["chunk_shape"]).filter(|outer| outer.len() == shape.len());
     let extent = |s: &[u64]| Extent::new(s[leading], s[leading + 1], s[leading + 2]);
     let piece: Vec<u64> = grain.iter().zip(&shape).map(|(&g, &s)| g.min(s)).collect();
     Ok(Meta {
@@ -122,6 +127,7 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
         voxel_type,
         voxel_size: None,
         grain: extent(&piece),
+        written: extent(outer.as_deref().unwrap_or(&grain)),
         chunk_bytes: bytes(&grain).unwrap_or(u64::MAX),
         stored,
     })
@@ -133,6 +139,8 @@ fn in_v3(file: &Path, v2: &Value) -> Result<Value, VolumeError> {
         Some("|u1" | "<u1" | ">u1") => "uint8".into(),
         Some("<u2" | ">u2") => "uint16".into(),
         Some("<u4" | ">u4") => "uint32".into(),
+        Some("<i2" | ">i2") => "int16".into(),
+        Some("<f4" | ">f4") => "float32".into(),
         _ => v2["dtype"].clone(),
     };
     if v2["zarr_format"] != 2 {

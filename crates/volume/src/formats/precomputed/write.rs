@@ -25,17 +25,32 @@ pub(crate) struct PrecomputedWriter {
 }
 
 impl PrecomputedWriter {
-    /// Starts a new volume where there is none; a writer for each level.
-    pub(crate) fn create(
+    /// Starts a new volume of one scale where there is none.
+    pub(crate) fn create(files: &Arc<dyn Files>, path: &Path, spec: &VolumeSpec) -> Result<Self, VolumeError> {
+        Self::write_info(files, path, spec, &[Level::first(spec.extent, spec.voxel_size)])?;
+        Self::reopen(files, path, &Which::Number(0))
+    }
+
+    /// Starts a new volume of several levels; a writer for each.
+    pub(crate) fn create_levels(
         files: &Arc<dyn Files>,
         path: &Path,
         spec: &VolumeSpec,
         levels: &[Level],
     ) -> Result<Vec<Self>, VolumeError> {
+        Self::write_info(files, path, spec, levels)?;
+        (0..levels.len()).map(|number| Self::reopen(files, path, &Which::Number(number))).collect()
+    }
+
+    fn write_info(
+        files: &Arc<dyn Files>,
+        path: &Path,
+        spec: &VolumeSpec,
+        levels: &[Level],
+    ) -> Result<(), VolumeError> {
         checks::spec(path, spec)?;
         let info = new::info(path, spec, levels)?;
-        files.put(&[(INFO.to_owned(), format!("{info:#}\n").into_bytes())])?;
-        (0..levels.len()).map(|number| Self::reopen(files, path, &Which::Number(number))).collect()
+        files.put(&[(INFO.to_owned(), format!("{info:#}\n").into_bytes())])
     }
 
     /// Goes on with a scale: metadata and chunks stay, chunks are added or replaced.
