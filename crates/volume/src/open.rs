@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::convert::is_state;
 use crate::files::{Files, LocalFiles};
 use crate::formats::precomputed::{self, PrecomputedWriter};
 use crate::formats::{ome_zarr, slices, tiff};
@@ -85,7 +86,9 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, 
                 return Err(VolumeError::Unsupported {
                     place: Place::file(path),
                     found: other.map_or("a file without ending".into(), |e| format!("a .{e} file")),
-                    expected: "a .tif, .tiff or .png file, a folder of such slices, an OME-Zarr or a precomputed folder".into(),
+                    expected:
+                        "a .tif, .tiff or .png file, a folder of such slices, an OME-Zarr or a precomputed folder"
+                            .into(),
                     hint: "Convert it, for example in Fiji with File > Save As > Tiff.".into(),
                 });
             }
@@ -111,6 +114,16 @@ pub fn create(path: &Path, spec: &VolumeSpec, overwrite: bool) -> Result<Box<dyn
 }
 
 impl Format {
+    /// Whether a volume may have resolution levels.
+    pub const fn has_levels(self) -> bool {
+        matches!(self, Self::OmeZarr | Self::Precomputed)
+    }
+
+    /// Whether a volume is a folder of files, each written by itself.
+    pub const fn is_folder(self) -> bool {
+        matches!(self, Self::OmeZarr | Self::Precomputed | Self::PngFolder | Self::TiffFolder)
+    }
+
     /// The format in which [`create`] writes a volume of this name.
     pub fn of_output(path: &Path) -> Self {
         match ending(path).as_deref() {
@@ -166,7 +179,12 @@ pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<
             hint: "Remove it yourself, or choose another name.".into(),
         })
     };
-    if metadata.is_dir() && fs::list(path)?.is_empty() && format != Format::TiffStack {
+    let mut entries = if metadata.is_dir() { fs::list(path)? } else { Vec::new() };
+    if !overwrite {
+        // What a conversion notes of itself before it begins is not in its way.
+        entries.retain(|entry| !is_state(&entry.file_name().unwrap_or_default().to_string_lossy()));
+    }
+    if metadata.is_dir() && entries.is_empty() && format.is_folder() {
         return Ok(());
     }
     if !overwrite {
@@ -178,8 +196,8 @@ pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<
     if !metadata.is_dir() {
         return refuse("something that is no folder".into());
     }
-    let entries = fs::list(path)?;
     let belongs = |entry: &Path| match format {
+        _ if is_state(&entry.file_name().unwrap_or_default().to_string_lossy()) => true,
         Format::OmeZarr => {
             let name = entry.file_name().unwrap_or_default().to_string_lossy();
             let level = || ["zarr.json", ".zarray"].iter().any(|file| entry.join(file).is_file());

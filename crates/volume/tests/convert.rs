@@ -14,7 +14,7 @@ use common::files;
 use deep3m_volume::convert::{Conversion, ConvertError, ConvertEvent, ConvertSummary, convert};
 use deep3m_volume::pyramid::Reduce;
 use deep3m_volume::{
-    Block, Extent, Format, Index, Region, Volume, VolumeSpec, VoxelSize, VoxelType, Voxels, create, open,
+    Block, Extent, Format, Index, Region, Volume, VolumeSpec, VoxelSize, VoxelType, Voxels, ZarrLayout, create, open,
 };
 
 const EXTENT: Extent = Extent::new(7, 90, 70);
@@ -36,7 +36,13 @@ fn source(folder: &Path) -> PathBuf {
 }
 
 fn conversion(format: Format) -> Conversion {
-    Conversion { format, chunk: Some(Extent::new(2, 32, 32)), levels: None, reduce: Reduce::Mean }
+    Conversion {
+        format,
+        chunk: Some(Extent::new(2, 32, 32)),
+        levels: None,
+        reduce: Reduce::Mean,
+        zarr: ZarrLayout::default(),
+    }
 }
 
 /// Converts, and stops after `boxes` boxes.
@@ -93,7 +99,9 @@ fn every_format_holds_the_same_voxels() {
 fn stopped_anywhere_it_goes_on_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = source(folder.path());
-    for (format, name) in [(Format::OmeZarr, "v.zarr"), (Format::Precomputed, "v.precomputed"), (Format::PngFolder, "v")] {
+    for (format, name) in
+        [(Format::OmeZarr, "v.zarr"), (Format::Precomputed, "v.precomputed"), (Format::PngFolder, "v")]
+    {
         // The name of an image is in its metadata.
         let whole = folder.path().join("whole").join(name);
         let all = run(&path, &whole, &conversion(format), usize::MAX).unwrap();
@@ -124,7 +132,8 @@ fn the_budget_does_not_change_the_bytes() {
     let volume = open(&source(folder.path())).unwrap();
     let outputs = [1_u64, 100_000, 1 << 30].map(|budget| {
         let out = folder.path().join(budget.to_string()).join("v.zarr");
-        convert(&volume, &out, &conversion(Format::OmeZarr), false, budget, &AtomicBool::new(false), &mut |_| ()).unwrap();
+        convert(&volume, &out, &conversion(Format::OmeZarr), false, budget, &AtomicBool::new(false), &mut |_| ())
+            .unwrap();
         bytes(&out)
     });
     assert!(outputs[0] == outputs[1] && outputs[1] == outputs[2]);

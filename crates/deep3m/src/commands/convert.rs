@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use deep3m_volume::convert::{Conversion, ConvertError, ConvertEvent, ConvertSummary, convert};
 use deep3m_volume::pyramid::Reduce;
-use deep3m_volume::{Extent, Format, Region, VoxelSize, crop};
+use deep3m_volume::{Extent, Format, Region, VoxelSize, ZarrLayout, ZarrVersion, crop};
 use miette::{IntoDiagnostic, Result};
 
 use crate::commands::{open_sized, print_json};
@@ -42,6 +42,12 @@ pub(crate) struct Args {
     /// Chunk size in voxels [default: 32,128,128, or fewer sections for thick ones]
     #[arg(long, value_name = "z,y,x", value_parser = parse::extent)]
     chunk: Option<Extent>,
+    /// Write OME-Zarr 0.4 (Zarr v2) for older programs, instead of 0.5
+    #[arg(long)]
+    zarr_v2: bool,
+    /// Collect chunks in files (shards) of this size, for volumes of very many chunks; Zarr v3 only
+    #[arg(long, value_name = "z,y,x", value_parser = parse::extent, conflicts_with = "zarr_v2")]
+    shard: Option<Extent>,
     /// Convert only this part; ends are outside
     #[arg(long, value_name = "z0:z1,y0:y1,x0:x1")]
     region: Option<Region>,
@@ -66,6 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         chunk: args.chunk,
         levels: args.levels.map(usize::from),
         reduce: if args.labels { Reduce::Mode } else { Reduce::Mean },
+        zarr: ZarrLayout { version: if args.zarr_v2 { ZarrVersion::V2 } else { ZarrVersion::V3 }, shard: args.shard },
     };
     let mut progress = None;
     let mut event = |event: ConvertEvent| match event {

@@ -114,7 +114,8 @@ mod tests {
     fn what_no_log_would_hold_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        for bad in ["\n", "0\n", "0 all\n", "3 0:1,0:1,0:1\n", "0 0:9,0:1,0:1\n", "0 0:18446744073709551615,0:1,0:1\n"] {
+        for bad in ["\n", "0\n", "0 all\n", "3 0:1,0:1,0:1\n", "0 0:9,0:1,0:1\n", "0 0:18446744073709551615,0:1,0:1\n"]
+        {
             std::fs::write(&path, bad).unwrap();
             let error = Log::open(&path, &[Extent::new(4, 4, 4)], &[Extent::new(1, 1, 1)]).unwrap_err().to_string();
             assert!(error.contains("--overwrite"), "{error}");

@@ -14,10 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::ConvertError;
 use serde::{Deserialize, Serialize};
+pub(crate) use state::is_state;
 use state::{Found, State};
 
+use crate::formats::{ome_zarr, precomputed};
 use crate::pyramid::{self, Level, Outcome, Reduce};
-use crate::{Extent, Format, Volume, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType};
+use crate::{
+    Extent, Format, OpenOptions, Volume, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, ZarrLayout,
+};
 
 /// What a conversion makes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +34,8 @@ pub struct Conversion {
     pub levels: Option<usize>,
     /// What a voxel of a coarser level is made of.
     pub reduce: Reduce,
+    /// How OME-Zarr lays out its chunks.
+    pub zarr: ZarrLayout,
 }
 
 /// What decides the bytes of an output, kept beside it while it grows.
@@ -130,10 +136,11 @@ pub fn convert(
     let done = log.as_ref().map_or(0, log::Log::voxels);
     event(ConvertEvent::Planned { voxels: summary(0).voxels, done });
     let mut written = 0;
+    let options = OpenOptions::default().cache_bytes(usize::try_from(bytes / 4).unwrap_or(usize::MAX));
     for (number, (level, writer)) in levels.iter().zip(&writers).enumerate() {
         let source = match number {
             0 => Arc::clone(source),
-            _ => pyramid::open_level(out, number - 1)?,
+            _ => pyramid::open_level(out, number - 1, &options)?,
         };
         let before = log.as_mut().map(|log| log.take(number)).unwrap_or_default();
         let mut note = |region: crate::Region| -> Result<bool, VolumeError> {
@@ -145,7 +152,7 @@ pub fn convert(
             event(ConvertEvent::Written { voxels });
             Ok(!stop.load(Ordering::Relaxed))
         };
-        let outcome = pyramid::write_level(
+        let outcome = pyramid::write_boxes(
             source.as_ref(),
             writer.as_ref(),
             level.window,
@@ -178,7 +185,8 @@ fn identity(info: &crate::VolumeInfo, conversion: &Conversion) -> Identity {
 }
 
 fn plan(spec: &VolumeSpec, conversion: &Conversion) -> Vec<Level> {
-    let chunk = spec.chunk.unwrap_or(pyramid::USUAL_CHUNK);
+    let usual = if conversion.format == Format::Precomputed { precomputed::CHUNK } else { ome_zarr::CHUNK };
+    let chunk = spec.chunk.unwrap_or(usual);
     let mut levels = pyramid::levels(spec.extent, spec.voxel_size, chunk);
     let most = if conversion.format.has_levels() { conversion.levels.unwrap_or(usize::MAX).max(1) } else { 1 };
     levels.truncate(most);

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::log::Log;
-use super::{ConvertError, Identity};
+use super::{Conversion, ConvertError, Identity};
+use crate::formats::slices::SliceWriter;
 use crate::pyramid::{self, Level};
-use crate::{Extent, VolumeError, VolumeSpec, VolumeWriter, fs, open};
+use crate::{Extent, Format, VolumeError, VolumeSpec, VolumeWriter, fs, open};
 
 const NOTE: &str = ".deep3m-convert.json";
 const LOG: &str = ".deep3m-convert.log";
@@ -93,12 +94,22 @@ impl State {
         found: Found,
         overwrite: bool,
     ) -> Result<Vec<Box<dyn VolumeWriter>>, ConvertError> {
-        let format = self.identity.conversion.format;
-        if found == Found::Nothing {
-            open::make_room(&self.out, format, overwrite)?;
+        let Conversion { format, zarr, .. } = self.identity.conversion;
+        let has_metadata = ["zarr.json", ".zattrs", "info"].iter().any(|name| self.out.join(name).is_file());
+        if found == Found::Begun && format.has_levels() && has_metadata {
+            return Ok(pyramid::reopen_levels(&self.out)?);
+        }
+        let slices = matches!(format, Format::PngFolder | Format::TiffFolder);
+        if !(slices && found == Found::Begun) {
+            // Stopped before its metadata were whole, a conversion begins anew.
+            open::make_room(&self.out, format, overwrite || found == Found::Begun)?;
             self.write_note(false)?;
         }
-        Ok(pyramid::create_or_reopen_levels(&self.out, format, spec, levels)?)
+        Ok(match format {
+            Format::PngFolder => vec![Box::new(SliceWriter::png(&self.out, spec)?)],
+            Format::TiffFolder => vec![Box::new(SliceWriter::tiff(&self.out, spec)?)],
+            _ => pyramid::create_levels(&self.out, format, spec, levels, zarr, !format.is_folder())?,
+        })
     }
 
     /// The boxes that are done; `None` where the output is one file, which is written anew.

@@ -12,3 +12,4 @@ pub use plan::{Level, levels};
 pub use reduce::Reduce;
 pub use store::{create_levels, open_level, reopen_levels};
 pub use write::write_level;
+pub(crate) use write::{Outcome, write_boxes};

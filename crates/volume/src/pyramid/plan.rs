@@ -43,9 +43,7 @@ impl Level {
         Some(Self {
             extent: Extent::new(sz.div_ceil(z), sy.div_ceil(y), sx.div_ceil(x)),
             voxel_size: match self.voxel_size {
-                Some(size) => {
-                    Some(VoxelSize::new(size.z_nm * z as f64, size.y_nm * y as f64, size.x_nm * x as f64)?)
-                }
+                Some(size) => Some(VoxelSize::new(size.z_nm * z as f64, size.y_nm * y as f64, size.x_nm * x as f64)?),
                 None => None,
             },
             window: Extent::new(z, y, x),

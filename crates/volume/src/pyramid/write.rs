@@ -1,13 +1,24 @@
 //! Makes a level from the one before it.
 
+use std::sync::mpsc::sync_channel;
+
 use super::reduce::{Reduce, reduce};
 use crate::volume::copy_block;
-use crate::{Extent, Index, Region, Volume, VolumeError, VolumeInfo, VolumeWriter};
+use crate::{Block, Extent, Index, Region, Volume, VolumeError, VolumeInfo, VolumeWriter};
+
+/// How [`write_boxes`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Every box is written.
+    Written,
+    /// It was asked to stop.
+    Stopped,
+}
 
 /// Writes a level: each voxel is made of a window of the source's.
 ///
-/// The source is read in boxes of about `bytes` bytes, or what a grain of the target needs, where that is more; with the
-/// target's voxels of a box, that is what is held. The voxels do not depend on `bytes`.
+/// The source is read in boxes of about `bytes` bytes, or what a grain of the target needs, where that is more; the next
+/// box is read and reduced while one is written, so that twice this is held. The voxels do not depend on `bytes`.
 ///
 /// `done` is asked for each grain of the target (cut at its end) whether an earlier run has written it; `progress` hears
 /// of each that is written. A box with a grain that is missing is written whole. Where the target wants its blocks in
@@ -27,29 +38,69 @@ pub fn write_level(
     done: &dyn Fn(Region) -> bool,
     progress: &mut dyn FnMut(Region),
 ) -> Result<(), VolumeError> {
+    let grain = target.grain();
+    write_boxes(source, target, window, by, bytes, done, &mut |tile| {
+        tile.tiles(grain).for_each(&mut *progress);
+        Ok(true)
+    })
+    .map(|_| ())
+}
+
+/// As [`write_level`], box by box: `written` hears of each box of whole grains when it is on the disk, and says whether to
+/// go on.
+pub(crate) fn write_boxes(
+    source: &dyn Volume,
+    target: &dyn VolumeWriter,
+    window: Extent,
+    by: Reduce,
+    bytes: u64,
+    done: &dyn Fn(Region) -> bool,
+    written: &mut dyn FnMut(Region) -> Result<bool, VolumeError>,
+) -> Result<Outcome, VolumeError> {
     assert!(!window.is_empty(), "a window has voxels");
     let info = source.info();
     let grain = target.grain();
     let extent = per_window(info.extent, window);
     let as_target = VolumeInfo { extent, grain: per_window(info.grain, window), ..info.clone() };
     let budget = bytes / window.checked_voxels().unwrap_or(u64::MAX);
-    for tile in Region::whole(extent).tiles(copy_block(&as_target, grain, budget)) {
-        if tile.tiles(grain).all(done) {
-            continue;
-        }
-        let box_of_source = Region::new(
-            Index::new(tile.start.z * window.z, tile.start.y * window.y, tile.start.x * window.x),
-            Extent::new(
-                (tile.extent.z * window.z).min(info.extent.z - tile.start.z * window.z),
-                (tile.extent.y * window.y).min(info.extent.y - tile.start.y * window.y),
-                (tile.extent.x * window.x).min(info.extent.x - tile.start.x * window.x),
-            ),
+    let size = copy_block(&as_target, grain, budget);
+    let read = |tile: Region| -> Result<Block, VolumeError> {
+        let start = Index::new(tile.start.z * window.z, tile.start.y * window.y, tile.start.x * window.x);
+        let end = tile.end();
+        let size = Extent::new(
+            (end.z * window.z).min(info.extent.z) - start.z,
+            (end.y * window.y).min(info.extent.y) - start.y,
+            (end.x * window.x).min(info.extent.x) - start.x,
         );
-        let reduced = reduce(&source.read(box_of_source)?, window, by);
-        target.write(tile.start, &reduced)?;
-        tile.tiles(grain).for_each(&mut *progress);
-    }
-    Ok(())
+        let block = source.read(Region::new(start, size))?;
+        Ok(if window == Extent::new(1, 1, 1) { block } else { reduce(&block, window, by) })
+    };
+    std::thread::scope(|scope| {
+        let (send_tile, tiles) = sync_channel::<Region>(1);
+        let (send_block, blocks) = sync_channel::<(Region, Result<Block, VolumeError>)>(0);
+        scope.spawn(move || {
+            for tile in tiles {
+                // The other side is gone where writing failed or was stopped.
+                if send_block.send((tile, read(tile))).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut missing = Region::whole(extent).tiles(size).filter(|tile| !tile.tiles(grain).all(done));
+        // One box is asked for ahead of the one that is written.
+        let mut ask = || missing.next().is_some_and(|tile| send_tile.send(tile).is_ok());
+        let mut asked = usize::from(ask());
+        while asked > 0 {
+            asked += usize::from(ask());
+            let Ok((tile, block)) = blocks.recv() else { break };
+            asked -= 1;
+            target.write(tile.start, &block?)?;
+            if !written(tile)? {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        Ok(Outcome::Written)
+    })
 }
 
 /// A size counted in windows.

@@ -11,14 +11,17 @@ mod read;
 mod store;
 mod write;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Extent;
 
 pub(crate) use node::{is_zarr, levels};
 pub(crate) use read::{open, open_level};
+pub(crate) use write::CHUNK;
 pub use write::ZarrWriter;
 
 /// How a new OME-Zarr volume lies in files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ZarrLayout {
     /// The version of Zarr.
     pub version: ZarrVersion,
@@ -28,7 +31,8 @@ pub struct ZarrLayout {
 }
 
 /// The version of Zarr, and with it that of OME-Zarr.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ZarrVersion {
     /// Zarr v3: OME-Zarr 0.5.
     #[default]

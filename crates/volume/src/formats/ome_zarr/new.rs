@@ -76,11 +76,7 @@ fn dataset(spec: &VolumeSpec, number: usize, level: &Level) -> Value {
 /// A shard of whole chunks, near the wanted size, no larger than the volume needs.
 fn whole_chunks(wanted: Extent, chunk: Extent, extent: Extent) -> Extent {
     let axis = |wanted: u64, chunk: u64, extent: u64| chunk * (wanted / chunk).clamp(1, extent.div_ceil(chunk));
-    Extent::new(
-        axis(wanted.z, chunk.z, extent.z),
-        axis(wanted.y, chunk.y, extent.y),
-        axis(wanted.x, chunk.x, extent.x),
-    )
+    Extent::new(axis(wanted.z, chunk.z, extent.z), axis(wanted.y, chunk.y, extent.y), axis(wanted.x, chunk.x, extent.x))
 }
 
 fn fill_value(voxel_type: VoxelType) -> Value {

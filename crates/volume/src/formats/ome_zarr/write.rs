@@ -14,7 +14,7 @@ use crate::pyramid::Level;
 use crate::{Block, Extent, Index, Place, Region, VolumeError, VolumeSpec, VolumeWriter, Voxels, fs};
 
 /// About half a megavoxel: small enough to look at a section without reading much, large enough for few files.
-const CHUNK: Extent = Extent::new(32, 128, 128);
+pub(crate) const CHUNK: Extent = Extent::new(32, 128, 128);
 
 /// The most bytes of voxels in a chunk or shard that is written.
 const LARGEST_WRITTEN: u64 = 16 << 30;

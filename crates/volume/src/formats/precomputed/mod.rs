@@ -21,6 +21,7 @@ use std::path::Path;
 use crate::files::{Files, LocalFiles};
 
 pub(crate) use info::Which;
+pub(crate) use new::CHUNK;
 pub(crate) use read::open;
 pub(crate) use write::PrecomputedWriter;
 

@@ -11,7 +11,7 @@ use std::path::Path;
 const BLOCK: Extent = Extent::new(8, 8, 8);
 
 /// The size of a chunk that Neuroglancer suggests.
-const CHUNK: Extent = Extent::new(64, 64, 64);
+pub(crate) const CHUNK: Extent = Extent::new(64, 64, 64);
 
 /// The `info` of a new volume.
 ///
