@@ -85,7 +85,9 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, 
                 return Err(VolumeError::Unsupported {
                     place: Place::file(path),
                     found: other.map_or("a file without ending".into(), |e| format!("a .{e} file")),
-                    expected: "a .tif, .tiff or .png file, a folder of such slices, an OME-Zarr or a precomputed folder".into(),
+                    expected:
+                        "a .tif, .tiff or .png file, a folder of such slices, an OME-Zarr or a precomputed folder"
+                            .into(),
                     hint: "Convert it, for example in Fiji with File > Save As > Tiff.".into(),
                 });
             }

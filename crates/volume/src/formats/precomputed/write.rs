@@ -42,12 +42,7 @@ impl PrecomputedWriter {
         (0..levels.len()).map(|number| Self::reopen(files, path, &Which::Number(number))).collect()
     }
 
-    fn write_info(
-        files: &Arc<dyn Files>,
-        path: &Path,
-        spec: &VolumeSpec,
-        levels: &[Level],
-    ) -> Result<(), VolumeError> {
+    fn write_info(files: &Arc<dyn Files>, path: &Path, spec: &VolumeSpec, levels: &[Level]) -> Result<(), VolumeError> {
         checks::spec(path, spec)?;
         let info = new::info(path, spec, levels)?;
         files.put(&[(INFO.to_owned(), format!("{info:#}\n").into_bytes())])
