@@ -7,6 +7,7 @@
 // Clippy's exception for tests does not reach their helper functions.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "other tests damage files in another way")]
 mod common;
 
 use std::collections::BTreeMap;
