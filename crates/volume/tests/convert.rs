@@ -3,14 +3,11 @@
 // Clippy's exception for tests does not reach their helper functions.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::files;
 use deep3m_volume::convert::{Conversion, ConvertError, ConvertEvent, ConvertSummary, convert};
 use deep3m_volume::pyramid::Reduce;
 use deep3m_volume::{
@@ -59,6 +56,13 @@ fn run(source: &Path, out: &Path, conversion: &Conversion, boxes: usize) -> Resu
     convert(&volume, out, conversion, false, 40_000, &stop, &mut event)
 }
 
+fn files(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    std::fs::read_dir(path).unwrap().flat_map(|entry| files(&entry.unwrap().path())).collect()
+}
+
 /// The files of a volume, without what a conversion notes.
 fn bytes(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let shown = |path: &PathBuf| !path.file_name().unwrap().to_string_lossy().starts_with('.');
@@ -84,7 +88,7 @@ fn every_format_holds_the_same_voxels() {
         let out = folder.path().join(name);
         let summary = run(&path, &out, &conversion(format), usize::MAX).unwrap();
         assert_eq!(summary.voxels, summary.voxels_now);
-        let levels = if format.has_levels() { 3 } else { 1 };
+        let levels = if format.has_levels() { 5 } else { 1 };
         assert_eq!(summary.levels.len(), levels, "{format:?}: {:?}", summary.levels);
         let volume = open(&out).unwrap();
         assert_eq!((volume.info().voxel_size, volume.info().voxel_type), (truth.info().voxel_size, VoxelType::U16));
@@ -119,7 +123,7 @@ fn stopped_anywhere_it_goes_on_to_the_same_bytes() {
                 }
                 assert!(stops < 1000);
             }
-            assert!(stops > 1, "{format:?}: stopped {stops} times");
+            assert!(stops > 0, "{format:?}: stopped {stops} times");
             assert!(now < all.voxels, "what was done before is not written again");
             assert_eq!(bytes(&out), bytes(&whole), "{format:?} in steps of {step}");
         }

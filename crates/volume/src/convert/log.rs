@@ -10,7 +10,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::ConvertError;
-use crate::{Extent, Index, Region, VolumeError, fs};
+use crate::{Extent, Index, Region, VolumeError};
 
 /// The boxes that are on the disk, of all levels.
 #[derive(Debug)]

@@ -19,9 +19,7 @@ use state::{Found, State};
 
 use crate::formats::{ome_zarr, precomputed};
 use crate::pyramid::{self, Level, Outcome, Reduce};
-use crate::{
-    Extent, Format, OpenOptions, Volume, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, ZarrLayout,
-};
+use crate::{Extent, Format, OpenOptions, Volume, VolumeError, VolumeSpec, VoxelSize, VoxelType, ZarrLayout};
 
 /// What a conversion makes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
