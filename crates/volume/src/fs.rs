@@ -201,7 +201,8 @@ impl Drop for AtomicFile {
     }
 }
 
-fn parent(path: &Path) -> &Path {
+/// The folder a file or folder lies in.
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -20,6 +20,7 @@ mod cache;
 pub mod conformance;
 mod cropped;
 mod error;
+mod files;
 pub mod formats;
 pub mod fs;
 mod histogram;
