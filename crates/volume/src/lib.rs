@@ -7,8 +7,9 @@
 //!
 //! | format | address | read | written |
 //! |---|---|---|---|
-//! | OME-Zarr | folder `….zarr` | 0.3 to 0.5, also sharded; plain Zarr arrays; every type | 0.5, zstd |
+//! | OME-Zarr | folder `….zarr` | 0.3 to 0.5, also sharded; plain Zarr arrays; every type | 0.5 (zstd, also sharded), 0.4 (Blosc) |
 //! | TIFF stack | `….tif`, `….tiff` | pages, ImageJ, OME-TIFF, BigTIFF; strips and tiles; 1 to 32 bits, also signed and floating point | as Fiji does, Deflate |
+//! | Neuroglancer precomputed | folder with `info` or `….precomputed`; `precomputed://PATH` | raw and compressed_segmentation, also sharded; 64-bit labels that fit 32 | raw; labels as compressed_segmentation |
 //! | PNG slices | folder | grey or palette, 1 to 16 bits | 8, 16 bits |
 //! | TIFF slices | folder | as a stack | as a stack ([`create_as`]) |
 //!
@@ -27,6 +28,7 @@ mod greys;
 mod labels;
 mod notes;
 mod open;
+pub mod pyramid;
 mod region;
 mod sized;
 mod variation;
@@ -36,6 +38,7 @@ mod voxel;
 pub use binning::Binning;
 pub use cropped::crop;
 pub use error::{Place, VolumeError};
+pub use formats::ome_zarr::{ZarrLayout, ZarrVersion};
 pub use greys::Greys;
 pub use labels::{as_labels, as_probabilities};
 pub use notes::{LARGEST_NOTE, Note, Notes, Version};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::{Files, LocalFiles};
+use crate::formats::precomputed::{self, PrecomputedWriter};
 use crate::formats::{ome_zarr, slices, tiff};
 use crate::{Place, Volume, VolumeError, VolumeSpec, VolumeWriter, fs};
 
@@ -21,6 +23,8 @@ pub enum Format {
     TiffStack,
     /// An OME-Zarr 0.5 image (Zarr v3), its first resolution level.
     OmeZarr,
+    /// A Neuroglancer precomputed volume, its first scale.
+    Precomputed,
 }
 
 /// How to open a volume.
@@ -50,7 +54,8 @@ impl OpenOptions {
 
 /// Opens the volume at an address, with the default [`OpenOptions`].
 ///
-/// A folder with `zarr.json` (or Zarr v2's `.zattrs` or `.zarray`) is OME-Zarr, another folder its slices, a `.tif` or `.tiff` file a stack, a `.png` file a
+/// A folder with `zarr.json` (or Zarr v2's `.zattrs` or `.zarray`) is OME-Zarr, one with `info` (or a scale's folder in it) a
+/// precomputed volume, which may also be given as `precomputed://PATH`; another folder is its slices, a `.tif` or `.tiff` file a stack, a `.png` file a
 /// volume of one section.
 pub fn open(path: &Path) -> Result<Arc<dyn Volume>, VolumeError> {
     open_with(path, &OpenOptions::default())
@@ -58,9 +63,20 @@ pub fn open(path: &Path) -> Result<Arc<dyn Volume>, VolumeError> {
 
 /// As [`open`], with options.
 pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, VolumeError> {
+    if let Some(folder) = precomputed::strip_prefix(path) {
+        let (files, which) = precomputed::find(folder)
+            .unwrap_or_else(|| (LocalFiles { folder: folder.to_owned() }, precomputed::Which::Number(0)));
+        return Ok(precomputed::open(Arc::new(files), folder, &which, options)?.into());
+    }
     let metadata = std::fs::metadata(path).map_err(|e| VolumeError::io(path, "open", e))?;
     let volume = if metadata.is_dir() {
-        if ome_zarr::is_zarr(path) { ome_zarr::open(path, options)? } else { slices::open_folder(path, options)? }
+        if ome_zarr::is_zarr(path) {
+            ome_zarr::open(path, options)?
+        } else if let Some((files, which)) = precomputed::find(path) {
+            precomputed::open(Arc::new(files), path, &which, options)?
+        } else {
+            slices::open_folder(path, options)?
+        }
     } else {
         match ending(path).as_deref() {
             Some("tif" | "tiff") => tiff::open_stack(path, options)?,
@@ -69,7 +85,7 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, 
                 return Err(VolumeError::Unsupported {
                     place: Place::file(path),
                     found: other.map_or("a file without ending".into(), |e| format!("a .{e} file")),
-                    expected: "a .tif, .tiff or .png file, a folder of such slices, or an OME-Zarr folder".into(),
+                    expected: "a .tif, .tiff or .png file, a folder of such slices, an OME-Zarr or a precomputed folder".into(),
                     hint: "Convert it, for example in Fiji with File > Save As > Tiff.".into(),
                 });
             }
@@ -82,7 +98,7 @@ fn ending(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
 
-/// Starts a new volume; the name's ending says the format: `.zarr` OME-Zarr, `.tif` or `.tiff` a stack, a name without
+/// Starts a new volume; the name's ending says the format: `.zarr` OME-Zarr, `.precomputed` Neuroglancer precomputed, `.tif` or `.tiff` a stack, a name without
 /// one of these endings a folder of PNG slices. [`create_as`] makes any format under any name.
 ///
 /// With `overwrite`, what is there is removed first if it is a volume of the same format; a folder with anything else in
@@ -98,7 +114,9 @@ impl Format {
     /// The format in which [`create`] writes a volume of this name.
     pub fn of_output(path: &Path) -> Self {
         match ending(path).as_deref() {
+            _ if precomputed::strip_prefix(path).is_some() => Self::Precomputed,
             Some("zarr") => Self::OmeZarr,
+            Some("precomputed") => Self::Precomputed,
             Some("tif" | "tiff") => Self::TiffStack,
             _ => Self::PngFolder,
         }
@@ -112,8 +130,13 @@ pub fn create_as(
     spec: &VolumeSpec,
     overwrite: bool,
 ) -> Result<Box<dyn VolumeWriter>, VolumeError> {
+    let path = precomputed::strip_prefix(path).unwrap_or(path);
     make_room(path, format, overwrite)?;
     Ok(match format {
+        Format::Precomputed => {
+            let files: Arc<dyn Files> = Arc::new(LocalFiles { folder: path.to_owned() });
+            Box::new(PrecomputedWriter::create(&files, path, spec)?)
+        }
         Format::OmeZarr => Box::new(ome_zarr::ZarrWriter::create(path, spec)?),
         Format::TiffStack => Box::new(tiff::StackWriter::create(path, spec)?),
         Format::PngFolder => Box::new(slices::SliceWriter::png(path, spec)?),
@@ -121,13 +144,19 @@ pub fn create_as(
     })
 }
 
-/// Goes on writing an OME-Zarr volume that [`create`] started: metadata and chunks stay, blocks add to or replace them.
+/// Goes on writing an OME-Zarr or precomputed volume that [`create`] started: metadata and chunks stay, blocks add to or
+/// replace them.
 pub fn reopen(path: &Path) -> Result<Box<dyn VolumeWriter>, VolumeError> {
+    let path = precomputed::strip_prefix(path).unwrap_or(path);
+    if let Some((files, which)) = precomputed::find(path) {
+        let files: Arc<dyn Files> = Arc::new(files);
+        return Ok(Box::new(PrecomputedWriter::reopen(&files, path, &which)?));
+    }
     Ok(Box::new(ome_zarr::ZarrWriter::reopen(path)?))
 }
 
 /// Sees to it that nothing is in the way of a new volume.
-fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeError> {
+pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeError> {
     let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
     let refuse = |found: String| {
         Err(VolumeError::Unsupported {
@@ -153,7 +182,13 @@ fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeE
     let belongs = |entry: &Path| match format {
         Format::OmeZarr => {
             let name = entry.file_name().unwrap_or_default().to_string_lossy();
-            name == "zarr.json" || name.starts_with('.') || entry.is_dir() && entry.join("zarr.json").is_file()
+            let level = || ["zarr.json", ".zarray"].iter().any(|file| entry.join(file).is_file());
+            name == "zarr.json" || name.starts_with('.') || entry.is_dir() && level()
+        }
+        Format::Precomputed => {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy();
+            let name = if entry.is_dir() { format!("{name}/") } else { name.into_owned() };
+            precomputed::belongs(&LocalFiles { folder: path.to_owned() }, &name)
         }
         Format::TiffFolder => is_slice(entry, &["tif", "tiff"]),
         _ => is_slice(entry, &["png"]),
@@ -161,7 +196,8 @@ fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeE
     if let Some(foreign) = entries.iter().find(|entry| !belongs(entry)) {
         return refuse(format!("{}, which is no part of a volume", foreign.display()));
     }
-    if format == Format::OmeZarr { fs::remove_dir(path) } else { entries.iter().try_for_each(|e| fs::remove_file(e)) }
+    let folders = matches!(format, Format::OmeZarr | Format::Precomputed);
+    if folders { fs::remove_dir(path) } else { entries.iter().try_for_each(|e| fs::remove_file(e)) }
 }
 
 /// Whether a file is a slice, or what an interrupted run left of one.

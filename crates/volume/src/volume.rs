@@ -164,7 +164,7 @@ pub fn copy(source: &dyn Volume, target: &dyn VolumeWriter, progress: &mut dyn F
 
 /// Whole grains of the target that cover, as far as they fit the budget, whole grains of the source, so that few of
 /// these are decoded twice: a section of a PNG folder once for all chunks in it, not once for each.
-fn copy_block(info: &VolumeInfo, grain: Extent, budget: u64) -> Extent {
+pub(crate) fn copy_block(info: &VolumeInfo, grain: Extent, budget: u64) -> Extent {
     let Extent { mut z, mut y, mut x } = grain;
     let bytes = info.voxel_type.bytes() as u64;
     // How often the grain goes into the wanted size, as far as the budget reaches with the other two sizes as they are.

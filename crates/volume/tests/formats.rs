@@ -6,7 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use deep3m_volume::conformance::{Candidate, check_format};
-use deep3m_volume::{Format, VolumeError, VolumeSpec, VolumeWriter, VoxelType, create_as};
+use deep3m_volume::pyramid::{create_levels, levels};
+use deep3m_volume::{
+    Extent, Format, VolumeError, VolumeSpec, VolumeWriter, VoxelType, ZarrLayout, ZarrVersion, create_as,
+};
 
 fn check(format: Format, ending: &str, voxel_types: &[VoxelType]) {
     let folder = tempfile::tempdir().unwrap();
@@ -36,4 +39,32 @@ fn tiff_stack() {
 #[test]
 fn ome_zarr() {
     check(Format::OmeZarr, "zarr", &VoxelType::ALL);
+}
+
+#[test]
+fn precomputed() {
+    check(Format::Precomputed, "precomputed", &VoxelType::ALL);
+}
+
+/// The first level of a volume with all its levels, in one of Zarr's layouts.
+fn check_zarr(layout: ZarrLayout) {
+    let folder = tempfile::tempdir().unwrap();
+    let create = |path: &Path, spec: &VolumeSpec| -> Result<(PathBuf, Box<dyn VolumeWriter>), VolumeError> {
+        let path = path.with_extension("zarr");
+        let levels = levels(spec.extent, spec.voxel_size, spec.chunk.unwrap());
+        let mut writers = create_levels(&path, Format::OmeZarr, spec, &levels, layout, false)?;
+        assert_eq!(writers.len(), levels.len());
+        Ok((path, writers.swap_remove(0)))
+    };
+    check_format(&Candidate { create: &create, voxel_types: &VoxelType::ALL, folder: folder.path() });
+}
+
+#[test]
+fn ome_zarr_04() {
+    check_zarr(ZarrLayout { version: ZarrVersion::V2, shard: None });
+}
+
+#[test]
+fn ome_zarr_in_shards() {
+    check_zarr(ZarrLayout { version: ZarrVersion::V3, shard: Some(Extent::new(2, 32, 32)) });
 }

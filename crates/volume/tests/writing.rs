@@ -41,7 +41,7 @@ fn first(path: &Path) -> u32 {
 #[test]
 fn nothing_is_overwritten_unasked() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["slices", "stack.tif", "volume.zarr"] {
+    for name in ["slices", "stack.tif", "volume.zarr", "volume.precomputed"] {
         let path = folder.path().join(name);
         write(&path, 1, false).unwrap();
         let error = write(&path, 2, false).unwrap_err();
@@ -55,7 +55,7 @@ fn nothing_is_overwritten_unasked() {
 #[test]
 fn what_is_no_volume_is_never_removed() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["slices", "volume.zarr"] {
+    for name in ["slices", "volume.zarr", "volume.precomputed"] {
         let path = folder.path().join(name);
         write(&path, 1, false).unwrap();
         fs::write(path.join("thesis.docx"), "years of work").unwrap();
@@ -150,6 +150,7 @@ fn small_patches_come_from_the_cache() {
         ("tiff-slices", Format::TiffFolder),
         ("stack.tif", Format::TiffStack),
         ("volume.zarr", Format::OmeZarr),
+        ("volume.precomputed", Format::Precomputed),
     ] {
         let path = folder.path().join(name);
         let writer = create_as(&path, format, &large, false).unwrap();

@@ -93,3 +93,15 @@ pub(super) fn block(
     }
     Ok(())
 }
+
+/// Whether all voxels are 0: then a chunk takes no file.
+pub(super) fn is_zero(voxels: &Voxels) -> bool {
+    match voxels {
+        Voxels::U8(v) => v.iter().all(|&x| x == 0),
+        Voxels::U16(v) => v.iter().all(|&x| x == 0),
+        Voxels::I16(v) => v.iter().all(|&x| x == 0),
+        Voxels::U32(v) => v.iter().all(|&x| x == 0),
+        // −0 is not 0 here: what is read is what was written, bit for bit.
+        Voxels::F32(v) => v.iter().all(|&x| x.to_bits() == 0),
+    }
+}

@@ -3,5 +3,6 @@
 mod checks;
 pub mod ome_zarr;
 mod pieces;
+pub(crate) mod precomputed;
 pub mod slices;
 pub mod tiff;

@@ -22,6 +22,8 @@ pub(super) struct Meta {
     pub(super) voxel_size: Option<VoxelSize>,
     /// What is decoded at once: the chunk, or the inner chunk of a shard; no larger than the volume.
     pub(super) grain: Extent,
+    /// What is written at once: the chunk, or the whole shard.
+    pub(super) written: Extent,
     /// What a chunk, or inner chunk, takes in memory.
     pub(super) chunk_bytes: u64,
     /// The metadata themselves.
@@ -115,6 +117,7 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
     if bytes(&grain).is_none_or(|n| n > LARGEST_CHUNK_BYTES) {
         return Err(unsupported("chunk_shape", shorten(chunk), "chunks of at most 4 GiB", "Rechunk the array."));
     }
+    let outer = sizes(&grid["configuration"]["chunk_shape"]).filter(|outer| outer.len() == shape.len());
     let extent = |s: &[u64]| Extent::new(s[leading], s[leading + 1], s[leading + 2]);
     let piece: Vec<u64> = grain.iter().zip(&shape).map(|(&g, &s)| g.min(s)).collect();
     Ok(Meta {
@@ -124,6 +127,7 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
         voxel_type,
         voxel_size: None,
         grain: extent(&piece),
+        written: extent(outer.as_deref().unwrap_or(&grain)),
         chunk_bytes: bytes(&grain).unwrap_or(u64::MAX),
         stored,
     })

@@ -69,21 +69,50 @@ pub(crate) fn is_zarr(folder: &Path) -> bool {
     ["zarr.json", ".zattrs", ".zgroup", ".zarray"].iter().any(|name| folder.join(name).is_file())
 }
 
-/// Reads the metadata of an OME-Zarr image or a plain array.
-pub(super) fn read(path: &Path) -> Result<Meta, VolumeError> {
+/// How many resolution levels an OME-Zarr image has; a plain array has one.
+pub(crate) fn levels(path: &Path) -> Result<usize, VolumeError> {
     let root = Node::open(path)?;
     if !root.is_group {
-        return metadata::array(root, None);
+        return Ok(1);
     }
+    Ok(image_of(root)?.image().and_then(|image| image["datasets"].as_array()).map_or(0, Vec::len))
+}
+
+/// Reads the metadata of a level of an OME-Zarr image, 0 the finest, or of a plain array.
+pub(super) fn read(path: &Path, level: usize) -> Result<Meta, VolumeError> {
+    let root = Node::open(path)?;
+    if !root.is_group {
+        return array(path, root);
+    }
+    image(&image_of(root)?, level)
+}
+
+/// An array by itself, with the axes and the voxel size that the image above it gives it, where it is a level of one.
+fn array(path: &Path, node: Node) -> Result<Meta, VolumeError> {
+    // A level's path has one name, or two ("scale0/image").
+    for above in path.ancestors().skip(1).take(2).filter(|above| is_zarr(above)) {
+        let Ok(group) = Node::open(above) else { continue };
+        let name = path.strip_prefix(above).ok().and_then(|name| name.to_str()).unwrap_or_default();
+        let datasets = group.image().and_then(|image| image["datasets"].as_array());
+        if let Some(level) = datasets.and_then(|levels| levels.iter().position(|level| level["path"] == name)) {
+            return image(&group, level);
+        }
+    }
+    metadata::array(node, None)
+}
+
+/// The group with the image of a group: itself, or one inside it.
+fn image_of(root: Node) -> Result<Node, VolumeError> {
+    let path = &root.folder;
     if root.image().is_some() {
-        return image(&root);
+        return Ok(root);
     }
     // Bio-Formats puts each image of a file into a group of its own: the first is "0".
     let inner = path.join("0");
     if !root.ome()["bioformats2raw.layout"].is_null() && is_zarr(&inner) {
         let inner = Node::open(&inner)?;
         if inner.image().is_some() {
-            return image(&inner);
+            return Ok(inner);
         }
     }
     Err(VolumeError::Unsupported {
@@ -94,13 +123,13 @@ pub(super) fn read(path: &Path) -> Result<Meta, VolumeError> {
     })
 }
 
-/// The first resolution level of an image.
-fn image(group: &Node) -> Result<Meta, VolumeError> {
+/// A resolution level of an image.
+fn image(group: &Node, number: usize) -> Result<Meta, VolumeError> {
     let image = group.image().unwrap_or(&Value::Null);
-    let level = &image["datasets"][0];
+    let level = &image["datasets"][number];
     let name = level["path"].as_str().filter(|name| is_inside(name)).ok_or_else(|| {
         VolumeError::malformed(
-            Place::part(&group.file, "multiscales[0].datasets[0].path"),
+            Place::part(&group.file, format!("multiscales[0].datasets[{number}].path")),
             level["path"].to_string(),
             "the name of a folder inside",
         )

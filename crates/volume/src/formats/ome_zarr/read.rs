@@ -30,7 +30,12 @@ struct OmeZarr {
 
 /// Opens an OME-Zarr image or a plain Zarr v3 array.
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Box<dyn Volume>, VolumeError> {
-    let meta = node::read(path)?;
+    open_level(path, 0, options)
+}
+
+/// Opens a resolution level of an OME-Zarr image, 0 the finest.
+pub(crate) fn open_level(path: &Path, level: usize, options: &OpenOptions) -> Result<Box<dyn Volume>, VolumeError> {
+    let meta = node::read(path, level)?;
     let array = open_array(&meta)?;
     let shards = ArrayShardedReadableExtCache::new(&array);
     let info = VolumeInfo {

@@ -6,16 +6,20 @@ use rayon::prelude::*;
 use zarrs::array::{ArrayBytes, ArrayToBytesCodecTraits, CodecOptions, Element, IntoArrayBytes};
 
 use super::metadata::Meta;
-use super::new;
 use super::node::{self, Stored};
 use super::read::{ZarrArray, open_array};
+use super::{ZarrLayout, ZarrVersion, new};
 use crate::formats::checks;
+use crate::pyramid::Level;
 use crate::{Block, Extent, Index, Place, Region, VolumeError, VolumeSpec, VolumeWriter, Voxels, fs};
 
 /// About half a megavoxel: small enough to look at a section without reading much, large enough for few files.
 const CHUNK: Extent = Extent::new(32, 128, 128);
 
-/// Writes an OME-Zarr image of one level, in any order and from several threads.
+/// The most bytes of voxels in a chunk or shard that is written.
+const LARGEST_WRITTEN: u64 = 16 << 30;
+
+/// Writes a level of an OME-Zarr image, in any order and from several threads.
 ///
 /// A chunk of zeros takes no file. Chunks appear by renaming, so a half-written one is never seen.
 pub struct ZarrWriter {
@@ -27,35 +31,58 @@ pub struct ZarrWriter {
 }
 
 impl ZarrWriter {
-    /// Starts a new volume in a folder that does not exist or is empty.
+    /// Starts a new volume of one level in a folder that does not exist or is empty.
     pub fn create(path: &Path, spec: &VolumeSpec) -> Result<Self, VolumeError> {
+        let level = Level::first(spec.extent, spec.voxel_size);
+        Self::write_metadata(path, spec, &[level], ZarrLayout::default())?;
+        Self::new(path, spec.provenance.clone(), &node::read(path, 0)?)
+    }
+
+    /// Starts a new volume of several levels; a writer for each.
+    pub(crate) fn create_levels(
+        path: &Path,
+        spec: &VolumeSpec,
+        levels: &[Level],
+        layout: ZarrLayout,
+    ) -> Result<Vec<Self>, VolumeError> {
+        Self::write_metadata(path, spec, levels, layout)?;
+        (0..levels.len()).map(|level| Self::reopen_level(path, level)).collect()
+    }
+
+    fn write_metadata(path: &Path, spec: &VolumeSpec, levels: &[Level], layout: ZarrLayout) -> Result<(), VolumeError> {
         checks::spec(path, spec)?;
-        let wanted = spec.chunk.unwrap_or(CHUNK);
-        let size = |wanted: u64, limit: u64| wanted.clamp(1, limit);
-        let chunk =
-            Extent::new(size(wanted.z, spec.extent.z), size(wanted.y, spec.extent.y), size(wanted.x, spec.extent.x));
+        if layout.version == ZarrVersion::V2 && layout.shard.is_some() {
+            return Err(VolumeError::Unsupported {
+                place: Place::file(path),
+                found: "a new volume of Zarr v2 with shards".into(),
+                expected: "shards with Zarr v3 only".into(),
+                hint: "Leave out the shards, or write OME-Zarr 0.5.".into(),
+            });
+        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let array = json(&new::array(spec, chunk));
-        fs::write_atomic(&path.join("0/zarr.json"), &array)?;
-        // The group comes last: with it the volume exists.
-        fs::write_atomic(&path.join("zarr.json"), &json(&new::group(spec, &name)))?;
-        Self::new(path, spec.provenance.clone(), &node::read(path)?)
+        for (key, value) in new::metadata(spec, &name, levels, spec.chunk.unwrap_or(CHUNK), layout) {
+            fs::write_atomic(&path.join(key), &json(&value))?;
+        }
+        Ok(())
     }
 
     /// Goes on with a volume that [`Self::create`] started: its metadata stay, chunks are added or replaced.
     pub fn reopen(path: &Path) -> Result<Self, VolumeError> {
-        let meta = node::read(path)?;
-        let as_written = match &meta.stored {
-            Stored::V3(json) => {
-                let chunk = &json["chunk_grid"]["configuration"]["chunk_shape"];
-                *chunk == serde_json::json!(meta.grain.to_array()) && json["fill_value"].as_f64() == Some(0.0)
-            }
-            Stored::V2(_) => false,
+        Self::reopen_level(path, 0)
+    }
+
+    /// As [`Self::reopen`], with a level.
+    pub(crate) fn reopen_level(path: &Path, level: usize) -> Result<Self, VolumeError> {
+        let meta = node::read(path, level)?;
+        let fill = match &meta.stored {
+            Stored::V3(json) | Stored::V2(json) => json["fill_value"].as_f64(),
         };
-        if meta.leading != 0 || !as_written {
+        // A chunk is filled up to its whole size to be written.
+        let bytes = meta.written.checked_voxels().and_then(|n| n.checked_mul(meta.voxel_type.bytes() as u64));
+        if meta.leading != 0 || fill != Some(0.0) || bytes.is_none_or(|bytes| bytes > LARGEST_WRITTEN) {
             return Err(VolumeError::Unsupported {
                 place: Place::file(path),
-                found: "Zarr v2, shards, more than three axes, or a fill value that is not 0".into(),
+                found: "more than three axes, chunks of more than 16 GiB, or a fill value that is not 0".into(),
                 expected: "a volume that Deep3M wrote".into(),
                 hint: "Choose another output.".into(),
             });
@@ -68,11 +95,11 @@ impl ZarrWriter {
             extent: meta.extent,
             voxel_type: meta.voxel_type,
             voxel_size: meta.voxel_size,
-            chunk: Some(meta.grain),
+            chunk: Some(meta.written),
             provenance,
         };
         let array = open_array(meta)?;
-        Ok(Self { path: path.to_owned(), spec, chunk: meta.grain, array_folder: meta.folder.clone(), array })
+        Ok(Self { path: path.to_owned(), spec, chunk: meta.written, array_folder: meta.folder.clone(), array })
     }
 
     /// Encodes one chunk, filled up with zeros where it sticks out of the volume.
@@ -105,24 +132,13 @@ impl ZarrWriter {
         let path = self.array_folder.join(self.array.chunk_key(&at).as_str());
         let mut chunk = Block::zeros(self.chunk, self.spec.voxel_type);
         chunk.paste(Index::default(), block, part);
-        if is_zero(chunk.voxels()) {
+        if checks::is_zero(chunk.voxels()) {
             return Ok((path, None));
         }
         match self.encode(chunk.voxels()) {
             Ok(bytes) => Ok((path, Some(bytes))),
             Err(e) => Err(VolumeError::io(path, "encode", std::io::Error::other(e))),
         }
-    }
-}
-
-fn is_zero(voxels: &Voxels) -> bool {
-    match voxels {
-        Voxels::U8(v) => v.iter().all(|&x| x == 0),
-        Voxels::U16(v) => v.iter().all(|&x| x == 0),
-        Voxels::U32(v) => v.iter().all(|&x| x == 0),
-        Voxels::I16(v) => v.iter().all(|&x| x == 0),
-        // −0 is not 0 here: what is read is what was written, bit for bit.
-        Voxels::F32(v) => v.iter().all(|x| x.to_bits() == 0),
     }
 }
 

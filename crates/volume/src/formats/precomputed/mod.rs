@@ -1,0 +1,54 @@
+//! Neuroglancer precomputed volumes: an `info` file, and for each resolution (scale) a folder of chunks.
+//!
+//! The specification: <https://github.com/google/neuroglancer/tree/master/src/datasource/precomputed>. Read: encodings
+//! `raw` and `compressed_segmentation`, one file per chunk (also gzip-compressed, as CloudVolume writes them) or shards.
+//! Written: one file per chunk, grey values as `raw`, 32-bit labels as `compressed_segmentation`; a chunk that was never
+//! written reads as 0.
+//!
+//! Precomputed counts (x, y, z) with x fastest, which is our (z, y, x) row-major order.
+
+mod chunks;
+mod compressed_segmentation;
+mod gzip;
+mod info;
+mod new;
+mod read;
+mod shards;
+mod write;
+
+use std::path::Path;
+
+use crate::files::{Files, LocalFiles};
+
+pub(crate) use info::Which;
+pub(crate) use read::open;
+pub(crate) use write::PrecomputedWriter;
+
+/// The file that makes a folder a precomputed volume.
+pub(crate) const INFO: &str = "info";
+
+/// What Neuroglancer puts before the address of a precomputed volume.
+const PREFIX: &str = "precomputed://";
+
+/// The address without `precomputed://`; `None` where it does not begin so.
+pub(crate) fn strip_prefix(path: &Path) -> Option<&Path> {
+    path.to_str()?.strip_prefix(PREFIX).map(Path::new)
+}
+
+/// Whether a name directly below a volume belongs to it, as far as its `info` says (folders end in `/`).
+pub(crate) fn belongs(files: &dyn Files, name: &str) -> bool {
+    let folder = name.strip_suffix('/');
+    name == INFO || folder.is_some_and(|folder| info::read(files).is_ok_and(|json| info::has_folder(&json, folder)))
+}
+
+/// The precomputed volume at a local address and which of its scales is meant: the first of a folder with `info`, or the
+/// one whose own folder the address is.
+pub(crate) fn find(path: &Path) -> Option<(LocalFiles, Which)> {
+    if path.join(INFO).is_file() {
+        return Some((LocalFiles { folder: path.to_owned() }, Which::Number(0)));
+    }
+    let (folder, key) = (path.parent()?, path.file_name()?.to_str()?);
+    let files = LocalFiles { folder: folder.to_owned() };
+    let is_scale = folder.join(INFO).is_file() && info::read(&files).is_ok_and(|json| info::has_folder(&json, key));
+    is_scale.then(|| (files, Which::Key(key.to_owned())))
+}
