@@ -58,7 +58,8 @@ impl Address {
                 place: Place::file(path),
                 found: "a web address with '?' or '#'".into(),
                 expected: "the address of a folder, to which the names of files can be added".into(),
-                hint: "Signed addresses of single files do not lead to a volume: read it with s3://, gs:// or az://.".into(),
+                hint: "Signed addresses of single files do not lead to a volume: read it with s3://, gs:// or az://."
+                    .into(),
             });
         }
         let (store, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -104,7 +105,12 @@ mod tests {
             ("s3://bucket/em/vol.zarr", Scheme::S3, "s3://bucket", "em/vol.zarr"),
             ("s3a://bucket/vol.zarr/", Scheme::S3, "s3a://bucket", "vol.zarr"),
             ("gs://bucket", Scheme::Google, "gs://bucket", ""),
-            ("abfs://box@account.dfs.core.windows.net/a b", Scheme::Azure, "abfs://box@account.dfs.core.windows.net", "a b"),
+            (
+                "abfs://box@account.dfs.core.windows.net/a b",
+                Scheme::Azure,
+                "abfs://box@account.dfs.core.windows.net",
+                "a b",
+            ),
             ("http://127.0.0.1:8000/v.zarr", Scheme::Web, "http://127.0.0.1:8000", "v.zarr"),
         ] {
             let address = Address::parse(Path::new(text)).unwrap().unwrap();

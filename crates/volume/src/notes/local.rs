@@ -43,9 +43,7 @@ impl Folder {
             .open(&path)
             .map_err(|e| VolumeError::io(&path, "create", e))?;
         let temporary = Temporary(path);
-        file.write_all(bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(|e| VolumeError::io(&temporary.0, "write", e))?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| VolumeError::io(&temporary.0, "write", e))?;
         Ok(temporary)
     }
 }

@@ -42,9 +42,7 @@ impl Prefix {
                 ..PutOptions::default()
             };
             let bucket = self.files.bucket();
-            let put = async || {
-                bucket.store().put_opts(&path, PutPayload::from(bytes.to_vec()), options.clone()).await
-            };
+            let put = async || bucket.store().put_opts(&path, PutPayload::from(bytes.to_vec()), options.clone()).await;
             match bucket.run(put) {
                 Ok(_) => return Ok(true),
                 Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}

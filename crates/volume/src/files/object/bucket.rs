@@ -188,9 +188,9 @@ fn connect(address: &Address) -> Result<Box<dyn ObjectStore>, object_store::Erro
             Box::new(builder.build()?)
         }
         Scheme::Web => {
-            let options = limits("HTTP").into_iter().fold(ClientOptions::new().with_allow_http(true), |o, (key, value)| {
-                o.with_config(key, value)
-            });
+            let options = limits("HTTP")
+                .into_iter()
+                .fold(ClientOptions::new().with_allow_http(true), |o, (key, value)| o.with_config(key, value));
             Box::new(HttpBuilder::new().with_url(root).with_client_options(options).with_retry(retry).build()?)
         }
     })

@@ -11,12 +11,7 @@ use crate::VolumeError;
 use crate::files::address::Scheme;
 
 /// The error of a request, with what to do.
-pub(crate) fn volume_error(
-    scheme: Scheme,
-    address: PathBuf,
-    action: &'static str,
-    error: &StoreError,
-) -> VolumeError {
+pub(crate) fn volume_error(scheme: Scheme, address: PathBuf, action: &'static str, error: &StoreError) -> VolumeError {
     let (kind, words) = words(scheme, error);
     VolumeError::io(address, action, Error::new(kind, words))
 }
@@ -75,7 +70,10 @@ fn words(scheme: Scheme, error: &StoreError) -> (ErrorKind, String) {
         }
         (StoreError::NotFound { .. }, _) => (ErrorKind::NotFound, "nothing lies there. Check the address".into()),
         // The addresses at which machines in the cloud ask for their own credentials.
-        _ if ["169.254.169.254", "169.254.170.2", "metadata.google.internal"].iter().any(|host| text.contains(host)) => {
+        _ if ["169.254.169.254", "169.254.170.2", "metadata.google.internal"]
+            .iter()
+            .any(|host| text.contains(host)) =>
+        {
             (ErrorKind::PermissionDenied, format!("no credentials were found. {}", credentials(scheme)))
         }
         _ if text.contains("redirect without LOCATION") => {
@@ -89,7 +87,8 @@ fn words(scheme: Scheme, error: &StoreError) -> (ErrorKind, String) {
         (_, Some(status)) => (ErrorKind::Other, format!("the store answers {status}{said}: {}", short(&text))),
         _ if causes(error).any(|cause| cause.is::<HttpError>()) => {
             let reason = causes(error).last().map_or_else(String::new, ToString::to_string);
-            let words = format!("no answer ({}). Check the network and the address{}", short(&reason), endpoint(scheme));
+            let words =
+                format!("no answer ({}). Check the network and the address{}", short(&reason), endpoint(scheme));
             (ErrorKind::NotConnected, words)
         }
         _ => (ErrorKind::Other, short(&text)),

@@ -50,7 +50,9 @@ impl ObjectFiles {
             Scheme::Web => ObjectPath::from_url_path(name),
             _ => ObjectPath::parse(name),
         };
-        parsed.map_err(|e| VolumeError::malformed(Place::file(self.address.of("")), e.to_string(), "a name that a store takes"))
+        parsed.map_err(|e| {
+            VolumeError::malformed(Place::file(self.address.of("")), e.to_string(), "a name that a store takes")
+        })
     }
 
     /// The prefix, or what lies below it; `None` for a whole bucket.
@@ -102,7 +104,8 @@ impl ObjectFiles {
             let removed = self.bucket.run(async || {
                 let store = self.bucket.store();
                 let listed = store.list(folder.as_ref()).map_ok(|object| object.location);
-                let chosen = listed.try_filter(move |path| ready(turn == path.filename().is_some_and(|n| last.contains(&n))));
+                let chosen =
+                    listed.try_filter(move |path| ready(turn == path.filename().is_some_and(|n| last.contains(&n))));
                 store.delete_stream(chosen.boxed()).try_for_each(|_| ready(Ok(()))).await
             });
             removed.map_err(|e| self.error("", "remove", &e))?;

@@ -149,9 +149,9 @@ fn zstd_frames(encoded: &[u8], most: u64) -> Result<Vec<u8>, Error> {
     // What the frames say, or their blocks can hold, where that is less.
     let stated = zstd::bulk::Decompressor::upper_bound(encoded).map_or(most, |bound| bound as u64);
     let mut bytes = room(most.min(stated))?;
-    let size = zstd::bulk::Decompressor::new()?.decompress_to_buffer(encoded, &mut bytes).map_err(|e| {
-        Error::new(e.kind(), format!("{e} (a chunk of at most {most} bytes when decoded is expected)"))
-    })?;
+    let size = zstd::bulk::Decompressor::new()?
+        .decompress_to_buffer(encoded, &mut bytes)
+        .map_err(|e| Error::new(e.kind(), format!("{e} (a chunk of at most {most} bytes when decoded is expected)")))?;
     bytes.truncate(size);
     Ok(bytes)
 }

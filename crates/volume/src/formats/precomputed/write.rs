@@ -42,12 +42,7 @@ impl PrecomputedWriter {
         (0..levels.len()).map(|number| Self::reopen(files, path, &Which::Number(number))).collect()
     }
 
-    fn write_info(
-        files: &Arc<dyn Files>,
-        path: &Path,
-        spec: &VolumeSpec,
-        levels: &[Level],
-    ) -> Result<(), VolumeError> {
+    fn write_info(files: &Arc<dyn Files>, path: &Path, spec: &VolumeSpec, levels: &[Level]) -> Result<(), VolumeError> {
         checks::spec(path, spec)?;
         let info = new::info(path, spec, levels)?;
         files.put(&[(INFO.to_owned(), format!("{info:#}\n").into_bytes())])
@@ -126,15 +121,16 @@ impl VolumeWriter for PrecomputedWriter {
         // In batches, so that encoded chunks do not pile up beside a large block.
         for batch in parts.chunks(128) {
             let encoded: Vec<_> = batch.par_iter().map(|&part| self.chunk(start, block, part)).collect();
-            let mut files = Vec::with_capacity(encoded.len());
+            let (mut full, mut zeros) = (Vec::with_capacity(encoded.len()), Vec::new());
             for (key, bytes) in encoded {
                 match bytes {
-                    Some(bytes) => files.push((key, bytes)),
-                    // It may have been written otherwise before.
-                    None => self.files.remove(&key)?,
+                    Some(bytes) => full.push((key, bytes)),
+                    None => zeros.push(key),
                 }
             }
-            self.files.put(&files)?;
+            // They may have been written otherwise before.
+            self.files.remove_many(&zeros)?;
+            self.files.put(&full)?;
         }
         Ok(())
     }
