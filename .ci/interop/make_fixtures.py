@@ -1,17 +1,19 @@
 """Makes crates/volume/tests/fixtures: small files as other programs write them.
 
-    pip install zarr tifffile imagecodecs pypng pillow numpy
+    pip install zarr tifffile imagecodecs pypng pillow numpy tensorstore
     python .ci/interop/make_fixtures.py crates/volume/tests/fixtures
 
 Voxel (z, y, x) is (37 z + 11 y + 5 x) mod 251, times 257 in 16 bits; `crates/volume/tests/fixtures.rs` computes the same.
 """
 
+import gzip
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import png
+import tensorstore
 import tifffile
 import zarr
 from PIL import Image
@@ -111,3 +113,29 @@ array[...] = U16
 group.attrs["multiscales"] = [{"version": "0.4", "axes": [{"name": n, "type": "space", "unit": "nanometer"} for n in "zyx"],
                                "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [50.0, 4.6, 5.0]}]}]}]
 zarr.create_array(OUT / "version-2-columns-first.zarr", data=U16.astype(">u2"), chunks=(3, 21, 34), zarr_format=2, order="F")
+
+
+def precomputed(name, data, sharding=None, encoding="raw", voxel_offset=(0, 0, 0), **more):
+    """Neuroglancer precomputed, as TensorStore writes it."""
+    scale = {"size": data.shape[::-1], "resolution": [5, 4.6, 50], "chunk_size": [16, 16, 2], "encoding": encoding,
+             "voxel_offset": voxel_offset, **more}
+    if sharding:
+        scale["sharding"] = {"@type": "neuroglancer_uint64_sharded_v1", **sharding}
+    kind = "segmentation" if encoding == "compressed_segmentation" else "image"
+    store = tensorstore.open({
+        "driver": "neuroglancer_precomputed", "kvstore": {"driver": "file", "path": str(OUT / name)}, "create": True,
+        "multiscale_metadata": {"data_type": data.dtype.name, "num_channels": 1, "type": kind}, "scale_metadata": scale,
+    }).result()
+    store[...] = data.transpose()[..., None]
+
+
+precomputed("precomputed-sharded", U8.astype(np.uint64), encoding="compressed_segmentation",
+            compressed_segmentation_block_size=[8, 8, 2], sharding={
+                "preshift_bits": 1, "hash": "murmurhash3_x86_128", "minishard_bits": 2, "shard_bits": 2,
+                "minishard_index_encoding": "gzip", "data_encoding": "gzip"})
+precomputed("precomputed-sharded-raw", U16, sharding={"preshift_bits": 0, "hash": "identity", "minishard_bits": 1, "shard_bits": 1})
+precomputed("precomputed-gzip", U16, voxel_offset=[-10, 20, 3])
+for chunk in (OUT / "precomputed-gzip").glob("*_*_*/*"):
+    # As CloudVolume writes to a folder.
+    chunk.with_name(chunk.name + ".gz").write_bytes(gzip.compress(chunk.read_bytes(), mtime=0))
+    chunk.unlink()

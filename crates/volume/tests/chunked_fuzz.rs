@@ -7,6 +7,7 @@
 // Clippy's exception for tests does not reach their helper functions.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "other tests damage files in another way")]
 mod common;
 
 use std::collections::BTreeMap;
@@ -17,9 +18,7 @@ use std::time::Instant;
 
 use common::{files, replace, try_read};
 use deep3m_volume::pyramid::{create_levels, levels};
-use deep3m_volume::{
-    Block, Extent, Format, Index, VolumeSpec, VoxelSize, VoxelType, Voxels, ZarrLayout, ZarrVersion,
-};
+use deep3m_volume::{Block, Extent, Format, Index, VolumeSpec, VoxelSize, VoxelType, Voxels, ZarrLayout, ZarrVersion};
 use peak_alloc::PeakAlloc;
 use serde_json::{Value, json};
 
@@ -83,7 +82,11 @@ fn fixture(folder: &Path, name: &str) -> Seed {
         fs::create_dir_all(to).unwrap();
         for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
             let to = to.join(entry.file_name());
-            if entry.path().is_dir() { copy(&entry.path(), &to) } else { fs::write(to, fs::read(entry.path()).unwrap()).unwrap() }
+            if entry.path().is_dir() {
+                copy(&entry.path(), &to)
+            } else {
+                fs::write(to, fs::read(entry.path()).unwrap()).unwrap()
+            }
         }
     }
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name), &folder.join(name));
@@ -93,9 +96,8 @@ fn fixture(folder: &Path, name: &str) -> Seed {
 fn seeds(folder: &Path) -> Vec<Seed> {
     let zarr = |name: &str, voxel_type, layout| write(folder.join(name), Format::OmeZarr, voxel_type, layout);
     let sharded = ZarrLayout { version: ZarrVersion::V3, shard: Some(Extent::new(2, 40, 50)) };
-    let precomputed = |name: &str, voxel_type| {
-        write(folder.join(name), Format::Precomputed, voxel_type, ZarrLayout::default())
-    };
+    let precomputed =
+        |name: &str, voxel_type| write(folder.join(name), Format::Precomputed, voxel_type, ZarrLayout::default());
     vec![
         zarr("v3.zarr", VoxelType::U16, ZarrLayout::default()),
         zarr("sharded.zarr", VoxelType::U16, sharded),
@@ -112,13 +114,48 @@ fn seeds(folder: &Path) -> Vec<Seed> {
 /// A value that a hostile or broken writer could put anywhere.
 fn nasty(random: &mut Random) -> Value {
     let values = [
-        json!(0), json!(-1), json!(1), json!(2), json!(3), json!(64), json!(65), json!(1000), json!(1_u64 << 20),
-        json!(1_u64 << 31), json!(1_u64 << 32), json!(1_u64 << 40), json!(u64::MAX), json!(i64::MIN), json!(0.5),
-        json!(1e300), json!(null), json!(true), json!(""), json!("../../outside"), json!("/etc"), json!("..\\outside"),
-        json!("zstd"), json!("gzip"), json!("blosc"), json!("raw"), json!("bytes"), json!("sharding_indexed"),
-        json!("float32"), json!("uint8"), json!("uint64"), json!("<f8"), json!("|u1"), json!("NaN"), json!([]), json!({}),
-        json!([1_u64 << 20, 1_u64 << 20, 1]), json!([1, 1, 1]), json!([0, 0, 0]), json!([[1 << 10, 1 << 10, 1 << 10]]),
-        json!([1, 2, 3, 4]), json!("x".repeat(5000)),
+        json!(0),
+        json!(-1),
+        json!(1),
+        json!(2),
+        json!(3),
+        json!(64),
+        json!(65),
+        json!(1000),
+        json!(1_u64 << 20),
+        json!(1_u64 << 31),
+        json!(1_u64 << 32),
+        json!(1_u64 << 40),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(0.5),
+        json!(1e300),
+        json!(null),
+        json!(true),
+        json!(""),
+        json!("../../outside"),
+        json!("/etc"),
+        json!("..\\outside"),
+        json!("zstd"),
+        json!("gzip"),
+        json!("blosc"),
+        json!("raw"),
+        json!("bytes"),
+        json!("sharding_indexed"),
+        json!("float32"),
+        json!("uint8"),
+        json!("uint64"),
+        json!("<f8"),
+        json!("|u1"),
+        json!("NaN"),
+        json!([]),
+        json!({}),
+        json!([1_u64 << 20, 1_u64 << 20, 1]),
+        json!([1, 1, 1]),
+        json!([0, 0, 0]),
+        json!([[1 << 10, 1 << 10, 1 << 10]]),
+        json!([1, 2, 3, 4]),
+        json!("x".repeat(5000)),
     ];
     values[random.below(values.len())].clone()
 }
@@ -215,7 +252,8 @@ fn mutated_volumes_neither_panic_nor_take_memory() {
         ALLOCATED.reset_peak_usage();
         let outcome = catch_unwind(AssertUnwindSafe(|| try_read(&seed.path)));
         let peak = ALLOCATED.peak_usage().saturating_sub(before);
-        let what = || format!("run {run}, {}: {}", file.display(), String::from_utf8_lossy(&bytes[..bytes.len().min(3000)]));
+        let what =
+            || format!("run {run}, {}: {}", file.display(), String::from_utf8_lossy(&bytes[..bytes.len().min(3000)]));
         let Ok(outcome) = outcome else { panic!("{} panicked, see above", what()) };
         assert!(peak <= ALLOWED, "{peak} bytes for {}", what());
         worst = worst.max(peak);

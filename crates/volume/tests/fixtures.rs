@@ -24,7 +24,7 @@ type Value = fn(u32) -> u32;
 const AS_IS: Value = |v| v;
 const TIMES_257: Value = |v| v * 257;
 
-const READABLE: [(&str, VoxelType, Value); 24] = [
+const READABLE: [(&str, VoxelType, Value); 27] = [
     ("big-endian-bigtiff-tiles-lzw.tif", VoxelType::U16, TIMES_257),
     ("strips-zstd.tif", VoxelType::U16, TIMES_257),
     ("strips-packbits.tif", VoxelType::U8, AS_IS),
@@ -49,6 +49,9 @@ const READABLE: [(&str, VoxelType, Value); 24] = [
     ("plain.zarr", VoxelType::U8, AS_IS),
     ("version-04.zarr", VoxelType::U16, TIMES_257),
     ("version-2-columns-first.zarr", VoxelType::U16, TIMES_257),
+    ("precomputed-sharded", VoxelType::U32, AS_IS),
+    ("precomputed-sharded-raw", VoxelType::U16, TIMES_257),
+    ("precomputed-gzip", VoxelType::U16, TIMES_257),
 ];
 
 #[test]
@@ -71,7 +74,14 @@ fn what_others_write_is_read() {
 
 #[test]
 fn voxel_sizes_are_read() {
-    for name in ["ome.ome.tif", "imagej-one-directory.tif", "sharded.zarr", "five-axes-blosc.zarr", "version-04.zarr"] {
+    for name in [
+        "ome.ome.tif",
+        "imagej-one-directory.tif",
+        "sharded.zarr",
+        "five-axes-blosc.zarr",
+        "version-04.zarr",
+        "precomputed-gzip",
+    ] {
         let size = open(&fixture(name)).unwrap().info().voxel_size;
         // ImageJ keeps pixels per unit as a fraction of small numbers.
         let near = |a: f64, b: f64| (a - b).abs() < 1e-5;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use deep3m_volume::pyramid::{Reduce, create_levels, levels, open_level, reopen_levels, write_level};
 use deep3m_volume::{
-    Block, Extent, Format, Index, OpenOptions, Region, VolumeError, VolumeSpec, VoxelSize, VoxelType, Voxels, ZarrLayout,
-    create, open, reopen,
+    Block, Extent, Format, Index, OpenOptions, Region, VolumeError, VolumeSpec, VoxelSize, VoxelType, Voxels,
+    ZarrLayout, create, open, reopen,
 };
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
@@ -113,7 +113,8 @@ fn an_address_says_what_it_is() {
     assert_eq!(read(&plain.join("5_4.6_50")).unwrap(), truth(), "a scale's own folder");
     let absent = PathBuf::from("precomputed:///nowhere/at/all");
     assert!(error_of(&absent).contains("/nowhere/at/all/info"), "{}", error_of(&absent));
-    let nowhere = create(&folder.path().join("x.precomputed"), &VolumeSpec { voxel_size: None, ..spec(VoxelType::U8) }, false);
+    let nowhere =
+        create(&folder.path().join("x.precomputed"), &VolumeSpec { voxel_size: None, ..spec(VoxelType::U8) }, false);
     assert!(nowhere.err().unwrap().to_string().contains("--voxel-size"));
 }
 
@@ -126,10 +127,11 @@ fn offsets_and_compression_of_other_programs() {
     change(&path, "/scales/0/voxel_offset", json!([-16, 100, -1]));
     assert_eq!(read(&path).unwrap(), Block::zeros(EXTENT, VoxelType::U32), "chunks of other names are none of its");
     for chunk in chunks(&path) {
-        let shifted = chunk.file_name().unwrap().to_str().unwrap().split('_').zip([-16, 100, -1]).map(|(span, offset)| {
-            let (from, to) = span.split_once('-').unwrap();
-            format!("{}-{}", from.parse::<i64>().unwrap() + offset, to.parse::<i64>().unwrap() + offset)
-        });
+        let shifted =
+            chunk.file_name().unwrap().to_str().unwrap().split('_').zip([-16, 100, -1]).map(|(span, offset)| {
+                let (from, to) = span.split_once('-').unwrap();
+                format!("{}-{}", from.parse::<i64>().unwrap() + offset, to.parse::<i64>().unwrap() + offset)
+            });
         fs::rename(&chunk, chunk.with_file_name(shifted.collect::<Vec<_>>().join("_"))).unwrap();
     }
     assert!(path.join("5_4.6_50/-16-0_100-116_-1-1").is_file());

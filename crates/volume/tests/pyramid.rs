@@ -10,8 +10,8 @@ use std::path::Path;
 
 use deep3m_volume::pyramid::{Level, Reduce, create_levels, levels, open_level, reopen_levels, write_level};
 use deep3m_volume::{
-    Block, Extent, Format, Index, OpenOptions, Region, VolumeSpec, VoxelSize, VoxelType, Voxels, ZarrLayout, ZarrVersion,
-    create, open,
+    Block, Extent, Format, Index, OpenOptions, Region, VolumeSpec, VoxelSize, VoxelType, Voxels, ZarrLayout,
+    ZarrVersion, create, open,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -155,7 +155,8 @@ fn write_levels(path: &Path, levels: &[Level], done: &RefCell<Vec<(usize, Region
         let source = open_level(path, n - 1, &OpenOptions::default()).unwrap();
         let is_done = |region: Region| written >= stop || done.borrow().contains(&(n, region));
         let mut new = Vec::new();
-        write_level(&*source, &*writers[n], levels[n].window, Reduce::Mean, 0, &is_done, &mut |r| new.push((n, r))).unwrap();
+        write_level(&*source, &*writers[n], levels[n].window, Reduce::Mean, 0, &is_done, &mut |r| new.push((n, r)))
+            .unwrap();
         written += new.len();
         done.borrow_mut().append(&mut new);
     }
@@ -221,9 +222,17 @@ fn a_level_says_where_its_voxels_lie() {
             assert_eq!((volume.info().extent, volume.info().voxel_size), (level.extent, level.voxel_size), "level {n}");
         }
     }
-    let wrong = create_levels(&folder.path().join("x.zarr"), Format::OmeZarr, &spec, &planned[1..], ZarrLayout::default(), false);
+    let wrong = create_levels(
+        &folder.path().join("x.zarr"),
+        Format::OmeZarr,
+        &spec,
+        &planned[1..],
+        ZarrLayout::default(),
+        false,
+    );
     assert!(wrong.is_err());
-    let stack = create_levels(&folder.path().join("x.tif"), Format::TiffStack, &spec, &planned, ZarrLayout::default(), false);
+    let stack =
+        create_levels(&folder.path().join("x.tif"), Format::TiffStack, &spec, &planned, ZarrLayout::default(), false);
     assert!(stack.err().unwrap().to_string().contains(".zarr"));
     let layout = ZarrLayout { version: ZarrVersion::V2, shard: Some(extent) };
     let shards = create_levels(&folder.path().join("x.zarr"), Format::OmeZarr, &spec, &planned, layout, false);

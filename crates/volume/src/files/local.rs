@@ -174,7 +174,7 @@ mod tests {
         let error = files.get("chunk", 99).unwrap_err().to_string();
         assert!(error.contains("vol.zarr/chunk: ") && error.contains("100 bytes; expected at most 99"), "{error}");
         assert_eq!(files.get("chunk", 100).unwrap().unwrap(), [7; 100]);
-        assert_eq!(files.get_range("chunk", 100, 0).unwrap().unwrap(), []);
+        assert_eq!(files.get_range("chunk", 100, 0).unwrap().unwrap(), Vec::<u8>::new());
         for (start, len) in [(0, 101), (101, 0), (u64::MAX, 2), (1, u64::MAX), (0, 1 << 60)] {
             let error = files.get_range("chunk", start, len).unwrap_err().to_string();
             assert!(error.contains("100 bytes") && error.contains("vol.zarr/chunk: "), "{error}");

@@ -15,10 +15,6 @@ pub struct Level {
     pub factor: Extent,
 }
 
-/// An axis is halved while its voxels stay below this many times the finest axis' pitch: halving it then brings the
-/// voxels nearer to cubes, not further from them.
-const NEAR: f64 = std::f64::consts::SQRT_2;
-
 impl Level {
     /// A volume's first level: itself.
     pub const fn first(extent: Extent, voxel_size: Option<VoxelSize>) -> Self {
@@ -28,24 +24,30 @@ impl Level {
 
     /// The level after this one.
     ///
-    /// The axes with the finest voxels are halved, so that the voxels of an anisotropic volume become cubes first and stay
-    /// near it from then on. An axis of one voxel is left as it is. `None` where no axis is left.
+    /// The axes with the finest voxels are halved: one, two or all, whichever brings the voxels nearest to cubes (more, where
+    /// it is the same). An axis of one voxel is left as it is. `None` where no axis is left.
     fn next(&self) -> Option<Self> {
         let sizes = self.extent.to_array();
         // Without a voxel size the voxels of the first level are taken for cubes.
         let factor = self.factor.to_array();
         let pitch = self.voxel_size.map_or(factor.map(|f| f as f64), |v| [v.z_nm, v.y_nm, v.x_nm]);
-        let finest = (0..3).filter(|&a| sizes[a] > 1).map(|a| pitch[a]).reduce(f64::min)?;
-        let window = std::array::from_fn(|a| if sizes[a] > 1 && pitch[a] < NEAR * finest { 2 } else { 1 });
+        let mut axes: Vec<usize> = (0..3).filter(|&axis| sizes[axis] > 1).collect();
+        axes.sort_by(|&a, &b| pitch[a].total_cmp(&pitch[b]));
+        // The longest edge over the shortest, when the first `halved` axes are.
+        let ratio = |halved: usize| {
+            let edges = axes.iter().enumerate().map(|(i, &a)| if i < halved { 2.0 * pitch[a] } else { pitch[a] });
+            let (short, long) = edges.fold((f64::MAX, 0.0_f64), |(short, long), e| (short.min(e), long.max(e)));
+            long / short
+        };
+        let halved = (1..=axes.len()).rev().min_by(|&a, &b| ratio(a).total_cmp(&ratio(b)))?;
+        let window = std::array::from_fn(|axis| if axes[..halved].contains(&axis) { 2 } else { 1 });
         let [z, y, x]: [u64; 3] = window;
         let [fz, fy, fx] = factor;
         let [sz, sy, sx] = sizes;
         Some(Self {
             extent: Extent::new(sz.div_ceil(z), sy.div_ceil(y), sx.div_ceil(x)),
             voxel_size: match self.voxel_size {
-                Some(size) => {
-                    Some(VoxelSize::new(size.z_nm * z as f64, size.y_nm * y as f64, size.x_nm * x as f64)?)
-                }
+                Some(size) => Some(VoxelSize::new(size.z_nm * z as f64, size.y_nm * y as f64, size.x_nm * x as f64)?),
                 None => None,
             },
             window: Extent::new(z, y, x),
@@ -56,8 +58,8 @@ impl Level {
 
 /// The levels of a volume, the volume itself first, down to one that fits a chunk.
 ///
-/// Each level halves the axes whose voxels are finest (less than √2 times the finest pitch): rows and columns of thick
-/// sections first, then all three. Sizes are rounded up. A volume of 400 × 16000 × 12000 voxels of 30 × 5 × 5 nm gets a
+/// Each level halves the axes with the finest voxels, so that voxels become cubes and stay near it: rows and columns of
+/// thick sections first, then all three. Sizes are rounded up. A volume of 400 × 16000 × 12000 voxels of 30 × 5 × 5 nm gets a
 /// level of 30 × 10 × 10 nm, one of 30 × 20 × 20, one of 30 × 40 × 40, then of 60 × 80 × 80 nm.
 pub fn levels(extent: Extent, voxel_size: Option<VoxelSize>, chunk: Extent) -> Vec<Level> {
     let mut levels = vec![Level::first(extent, voxel_size)];
@@ -113,7 +115,7 @@ mod tests {
                 of(f64::max) / of(f64::min)
             };
             for pair in levels.windows(2) {
-                prop_assert!(ratio(&pair[1]) <= ratio(&pair[0]).max(2.0_f64.sqrt()) * 1.000_001, "{:?}", pair);
+                prop_assert!(ratio(&pair[1]) <= ratio(&pair[0]) * 1.000_001, "{:?}", pair);
                 let cover = |a: u64, w: u64| a.div_ceil(w);
                 prop_assert_eq!(pair[1].extent.z, cover(pair[0].extent.z, pair[1].window.z));
                 prop_assert_eq!(pair[1].extent.x, cover(extent.x, pair[1].factor.x));

@@ -29,14 +29,12 @@ pub(super) fn metadata(
             ZarrVersion::V2 => (format!("{number}/.zarray"), array_v2(spec.voxel_type, extent, chunk)),
         });
     }
-    let mut image = json!({
-        "name": name,
-        "axes": ["z", "y", "x"].map(|name| match spec.voxel_size {
-            Some(_) => json!({"name": name, "type": "space", "unit": "nanometer"}),
-            None => json!({"name": name, "type": "space"}),
-        }),
-        "datasets": levels.iter().enumerate().map(|(number, level)| dataset(spec, number, level)).collect::<Vec<_>>(),
+    let axes = ["z", "y", "x"].map(|name| match spec.voxel_size {
+        Some(_) => json!({"name": name, "type": "space", "unit": "nanometer"}),
+        None => json!({"name": name, "type": "space"}),
     });
+    let datasets: Vec<_> = levels.iter().enumerate().map(|(number, level)| dataset(spec, number, level)).collect();
+    let mut image = json!({"name": name, "axes": axes, "datasets": datasets});
     let mut attributes = match layout.version {
         ZarrVersion::V3 => json!({"ome": {"version": "0.5", "multiscales": [image]}}),
         ZarrVersion::V2 => {
@@ -76,11 +74,7 @@ fn dataset(spec: &VolumeSpec, number: usize, level: &Level) -> Value {
 /// A shard of whole chunks, near the wanted size, no larger than the volume needs.
 fn whole_chunks(wanted: Extent, chunk: Extent, extent: Extent) -> Extent {
     let axis = |wanted: u64, chunk: u64, extent: u64| chunk * (wanted / chunk).clamp(1, extent.div_ceil(chunk));
-    Extent::new(
-        axis(wanted.z, chunk.z, extent.z),
-        axis(wanted.y, chunk.y, extent.y),
-        axis(wanted.x, chunk.x, extent.x),
-    )
+    Extent::new(axis(wanted.z, chunk.z, extent.z), axis(wanted.y, chunk.y, extent.y), axis(wanted.x, chunk.x, extent.x))
 }
 
 fn fill_value(voxel_type: VoxelType) -> Value {

@@ -248,8 +248,12 @@ mod tests {
         // 1, 2, 4, 16, 256 labels and one more: each number of bits, at its limits.
         let chunk = Extent::new(3, 21, 19);
         for labels in [1, 2, 3, 4, 5, 16, 17, 256, 257] {
-            let values: Vec<u32> = (0..chunk.len() as u32).map(|i| i.wrapping_mul(2654435761) % labels * 77777).collect();
-            assert_eq!(whole(&encode(&values, chunk, Extent::new(3, 16, 16)), chunk, Extent::new(3, 16, 16)), Ok(values));
+            let values: Vec<u32> =
+                (0..chunk.len() as u32).map(|i| i.wrapping_mul(2654435761) % labels * 77777).collect();
+            assert_eq!(
+                whole(&encode(&values, chunk, Extent::new(3, 16, 16)), chunk, Extent::new(3, 16, 16)),
+                Ok(values)
+            );
         }
         let chunk = Extent::new(2, 256, 256);
         let values: Vec<u32> = (0..chunk.len() as u32).rev().collect();

@@ -65,14 +65,9 @@ impl Scale {
     pub(super) fn chunk_key(&self, chunk: Region) -> String {
         let (start, end) = (chunk.start, chunk.end());
         let [z, y, x] = self.offset.map(i128::from);
-        let span = |offset: i128, from: u64, to: u64| format!("{}-{}", offset + i128::from(from), offset + i128::from(to));
-        format!(
-            "{}/{}_{}_{}",
-            self.key,
-            span(x, start.x, end.x),
-            span(y, start.y, end.y),
-            span(z, start.z, end.z)
-        )
+        let span =
+            |offset: i128, from: u64, to: u64| format!("{}-{}", offset + i128::from(from), offset + i128::from(to));
+        format!("{}/{}_{}_{}", self.key, span(x, start.x, end.x), span(y, start.y, end.y), span(z, start.z, end.z))
     }
 }
 
@@ -150,8 +145,7 @@ impl Checked<'_> {
         let sharding = match &json["sharding"] {
             Value::Null => None,
             json => Some(
-                Sharding::parse(json, extent, chunk)
-                    .map_err(|expected| self.malformed("sharding", json, expected))?,
+                Sharding::parse(json, extent, chunk).map_err(|expected| self.malformed("sharding", json, expected))?,
             ),
         };
         Ok(Scale {
@@ -241,9 +235,8 @@ impl Checked<'_> {
 
     /// Sizes (x, y, z), each at least 1.
     fn sizes(&self, part: &str, json: &Value) -> Result<Extent, VolumeError> {
-        let numbers: Option<Vec<u64>> = json
-            .as_array()
-            .and_then(|values| values.iter().map(|value| value.as_u64().filter(|&n| n > 0)).collect());
+        let numbers: Option<Vec<u64>> =
+            json.as_array().and_then(|values| values.iter().map(|value| value.as_u64().filter(|&n| n > 0)).collect());
         match numbers.as_deref() {
             Some(&[x, y, z]) => Ok(Extent::new(z, y, x)),
             _ => Err(self.malformed(part, json, "three sizes of at least 1")),

@@ -52,11 +52,7 @@ impl Sharding {
             None if json[name].is_null() => Some(false),
             _ => None,
         };
-        let grid = Extent::new(
-            extent.z.div_ceil(chunk.z),
-            extent.y.div_ceil(chunk.y),
-            extent.x.div_ceil(chunk.x),
-        );
+        let grid = Extent::new(extent.z.div_ceil(chunk.z), extent.y.div_ceil(chunk.y), extent.x.div_ceil(chunk.x));
         if grid.to_array().iter().map(|&n| bits_of(n)).sum::<u32>() > 64 {
             return Err("a volume of at most 2⁶⁴ chunks");
         }
@@ -186,7 +182,8 @@ impl Shards {
         let Entry { start, len, .. } = entries[at];
         let malformed = |found: String| VolumeError::malformed(self.place(chunk), found, "a whole chunk");
         // Gzip makes what cannot be compressed a little longer.
-        let encoded_most = if self.sharding.data_gzip { most.saturating_add(most / 100).saturating_add(1024) } else { most };
+        let encoded_most =
+            if self.sharding.data_gzip { most.saturating_add(most / 100).saturating_add(1024) } else { most };
         if len > encoded_most {
             return Err(malformed(format!("{len} bytes, where {encoded_most} are the most")));
         }
