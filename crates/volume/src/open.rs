@@ -106,6 +106,11 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, 
     Ok(volume.into())
 }
 
+/// Whether an address leads to object storage or a web server (`s3://…`), and is no path on this machine.
+pub fn is_remote(path: &Path) -> bool {
+    Address::parse(precomputed::strip_prefix(path).unwrap_or(path)).is_ok_and(|address| address.is_some())
+}
+
 /// Opens a volume in object storage or on a web server.
 fn open_remote(path: &Path, files: &dyn Files, options: &OpenOptions) -> Result<Box<dyn Volume>, VolumeError> {
     if ome_zarr::is_zarr(files, "")? {

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use deep3m_volume::conformance::{Candidate, check_format};
 use deep3m_volume::{
-    Block, Extent, Format, Index, Notes, OpenOptions, Region, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType,
-    Voxels, create, create_as, open, open_with, reopen,
+    Block, Extent, Format, Index, Notes, OpenOptions, Region, VolumeError, VolumeSpec, VolumeWriter, VoxelSize,
+    VoxelType, Voxels, create, create_as, open, open_with, reopen,
 };
 use server::{Fault, Server, files, s3};
 
@@ -73,7 +73,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
-        if entry.path().is_dir() { copy(&entry.path(), &to) } else { std::fs::copy(entry.path(), to).map(drop).unwrap() }
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to)
+        } else {
+            std::fs::copy(entry.path(), to).map(drop).unwrap()
+        }
     }
 }
 

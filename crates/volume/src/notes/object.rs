@@ -53,7 +53,7 @@ impl Prefix {
             // The condition does not hold: because of another, or because this very call was repeated after its
             // answer was lost.
             match (self.writer(name, &path)?, mode) {
-                (Some(writer), _) if writer == *call => return Ok(true),
+                (Some(writer), _) if writer == call.as_ref() => return Ok(true),
                 (None, PutMode::Create) => {
                     // Refused for one that has not come to an end (S3's 409).
                     std::thread::sleep(Duration::from_millis(u64::from(20 * turn.min(10))));
@@ -70,7 +70,10 @@ impl Prefix {
         let head = async || bucket.store().get_opts(path, GetOptions::default().with_head(true)).await;
         let found = self.files.found(name, "look up", bucket.run(head))?;
         Ok(found.map(|object| {
-            object.attributes.get(&Attribute::Metadata(CALL.into())).map(ToString::to_string).unwrap_or_default()
+            object
+                .attributes
+                .get(&Attribute::Metadata(CALL.into()))
+                .map_or_else(String::new, |call| call.as_ref().to_owned())
         }))
     }
 }

@@ -173,7 +173,8 @@ fn start(plan: &[Planned], answer: impl Fn(Request<Incoming>) -> Answer + Clone 
                 }
             });
             tokio::spawn(async move {
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
             });
         }
     });

@@ -33,7 +33,7 @@ pub(super) fn lacks_bucket(error: &StoreError) -> bool {
 }
 
 fn causes(error: &StoreError) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(error.source(), |cause| cause.source())
+    std::iter::successors(error.source(), |&cause| cause.source())
 }
 
 /// All that is known of an error: each cause once, as most repeat the next.

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn damaged_chunks_are_errors() {
-        let bytes: Vec<u8> = (0..5000_u32).map(|i| (i * i >> 5) as u8).collect();
+        let bytes: Vec<u8> = (0..5000_u32).map(|i| ((i * i) >> 5) as u8).collect();
         for sound in [gzipped(&bytes), zstd::encode_all(&bytes[..], 1).unwrap()] {
             for cut in 0..sound.len() {
                 assert!(gzip(&sound[..cut], 5000).is_err() && zstd_frames(&sound[..cut], 5000).is_err() || cut == 0);

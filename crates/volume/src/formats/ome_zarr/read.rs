@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use zarrs::array::{
-    Array, ArrayError, ArrayMetadata, ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset, CodecOptions,
-    ElementOwned,
+    Array, ArrayError, ArrayMetadata, ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset, CodecError,
+    CodecOptions, ElementOwned,
 };
 use zarrs::storage::StorageError;
 
@@ -119,7 +119,10 @@ impl Pieces for OmeZarr {
             Place::part(&self.meta.folder, format!("chunk {}/{}/{}", start.z / g.z, start.y / g.y, start.x / g.x))
         };
         let voxels = voxels.map_err(|e| match e {
-            ArrayError::StorageError(StorageError::IOError(e)) if e.kind() != ErrorKind::UnexpectedEof => {
+            ArrayError::StorageError(StorageError::IOError(e))
+            | ArrayError::CodecError(CodecError::StorageError(StorageError::IOError(e)))
+                if e.kind() != ErrorKind::UnexpectedEof =>
+            {
                 VolumeError::Io { place: chunk(), action: "read", source: Error::new(e.kind(), e.to_string()) }
             }
             other => VolumeError::malformed(chunk(), other.to_string(), "a whole chunk"),
