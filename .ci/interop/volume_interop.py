@@ -1,12 +1,13 @@
-"""Checks Deep3M's volume formats against the programs of the field: zarr-python, tifffile, imageio (Pillow).
+"""Checks Deep3M's volume formats against the programs of the field: zarr-python, tifffile, imageio (Pillow), TensorStore.
 
-    pip install zarr tifffile imageio imagecodecs numpy
+    pip install zarr tifffile imageio imagecodecs numpy tensorstore
     cargo build -p deep3m-volume --example volume_copy
     python .ci/interop/volume_interop.py target/debug/examples/volume_copy
 
 Every case is written by one side and read by the other, voxel for voxel, with the voxel size. Exits 1 at a difference.
 """
 
+import gzip
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numcodecs
 import numpy as np
+import tensorstore
 import tifffile
 import zarr
 from zarr.codecs import BloscCodec, BytesCodec, GzipCodec, ZstdCodec
@@ -56,9 +58,15 @@ def voxel(info):
     return size and (size["z_nm"], size["y_nm"], size["x_nm"])
 
 
-def read_zarr(path):
+def image_of(path):
+    """The group and what OME says of its image, in either version."""
     group = zarr.open_group(path, mode="r")
-    level = group.attrs["ome"]["multiscales"][0]["datasets"][0]
+    return group, group.attrs.get("ome", group.attrs)["multiscales"][0]
+
+
+def read_zarr(path):
+    group, image = image_of(path)
+    level = image["datasets"][0]
     return group[level["path"]][:], level["coordinateTransformations"][0]["scale"]
 
 
@@ -78,14 +86,14 @@ def reads(name, make, expected, size="any"):
     case("reads  " + name, check)
 
 
-def writes(name, data, out, load, form=None, size=(50.0, 4.6, 5.0)):
+def writes(name, data, out, load, *form, size=(50.0, 4.6, 5.0)):
     """Deep3M writes what it read from an OME-Zarr; `load(path)` reads it with another program."""
 
     def check():
         with tempfile.TemporaryDirectory() as folder:
             source = ome_zarr(data, size)(Path(folder) / "in")
             target = Path(folder) / out
-            copy(source, target, *([form] if form else []))
+            copy(source, target, *form)
             found, found_size = load(target)
             assert found.dtype == data.dtype, (found.dtype, data.dtype)
             np.testing.assert_array_equal(found, data)
@@ -298,6 +306,125 @@ for data in (U8, U16, U32, I16, F32):
     writes(f"tiff folder {data.dtype}", data, "out", read_folder("*.tif", tifffile.imread), "tiff-folder")
 for data in (U8, U16):
     writes(f"png folder {data.dtype}", data, "out", read_folder("*.png", iio.imread))
+
+# OME-Zarr as other programs want it.
+def read_zarr_04(path):
+    group, image = image_of(path)
+    assert group.metadata.zarr_format == 2 and image["version"] == "0.4", (group.metadata, image)
+    return read_zarr(path)
+
+
+def read_sharded(path):
+    group, _ = image_of(path)
+    assert group["0"].shards is not None and group["0"].chunks == (4, 32, 32), group["0"].metadata
+    return read_zarr(path)
+
+
+for data in (U8, U16, U32, I16, F32):
+    writes(f"ome-zarr 0.4 {data.dtype}", data, "out.zarr", read_zarr_04, "ome-zarr-04")
+    writes(f"ome-zarr sharded {data.dtype}", data, "out.zarr", read_sharded, "ome-zarr-sharded")
+
+
+# Neuroglancer precomputed.
+def precomputed(data, size=SIZE, encoding="raw", offset=(0, 0, 0), sharding=None, compress=False, chunk=(16, 24, 2), **more):
+    def make(path):
+        scale = {"size": data.shape[::-1], "resolution": size[::-1], "chunk_size": chunk, "encoding": encoding,
+                 "voxel_offset": offset, **more}
+        if sharding:
+            scale["sharding"] = {"@type": "neuroglancer_uint64_sharded_v1", **sharding}
+        kind = "segmentation" if encoding == "compressed_segmentation" else "image"
+        store = tensorstore.open({
+            "driver": "neuroglancer_precomputed", "kvstore": {"driver": "file", "path": str(path)}, "create": True,
+            "multiscale_metadata": {"data_type": data.dtype.name, "num_channels": 1, "type": kind}, "scale_metadata": scale,
+        }).result()
+        store[...] = data.transpose()[..., None]
+        if compress:
+            # As CloudVolume writes to a folder.
+            for file in path.glob("*_*_*/*"):
+                file.with_name(file.name + ".gz").write_bytes(gzip.compress(file.read_bytes()))
+                file.unlink()
+        return path
+
+    return make
+
+
+def read_precomputed(path, scale=0):
+    store = tensorstore.open({
+        "driver": "neuroglancer_precomputed", "kvstore": {"driver": "file", "path": str(path)}, "scale_index": scale,
+    }).result()
+    size = [unit.multiplier for unit in store.dimension_units[:3]]
+    return store.read().result()[..., 0].transpose(), size[::-1]
+
+
+for data in (U8, U16, U32, I16, F32):
+    reads(f"precomputed {data.dtype}", precomputed(data), data, SIZE)
+    writes(f"precomputed {data.dtype}", data, "out.precomputed", read_precomputed)
+reads("precomputed with an offset", precomputed(U16, offset=(-70, 5, 1000)), U16, SIZE)
+reads("precomputed .gz", precomputed(U16, compress=True), U16, SIZE)
+# Few labels in a block, as segmentations have them, and as many as voxels.
+OBJECTS = (np.indices(U32.shape) // [[[[3]]], [[[11]]], [[[9]]]]).sum(axis=0).astype(np.uint32) * 7001
+for name, data in (("objects", OBJECTS), ("noise", U32)):
+    for block in ((8, 8, 8), (3, 16, 5), (64, 64, 64)):
+        for dtype in (np.uint32, np.uint64):
+            reads(f"precomputed compressed_segmentation {name} {block} {np.dtype(dtype).name}",
+                  precomputed(data.astype(dtype), encoding="compressed_segmentation",
+                              compressed_segmentation_block_size=block), data, SIZE)
+reads("precomputed raw uint64", precomputed(OBJECTS.astype(np.uint64)), OBJECTS, SIZE)
+writes("precomputed objects", OBJECTS, "out.precomputed", read_precomputed)
+for shape in ((1, 7), (3, 2), (2, 0)):
+    for digest in ("identity", "murmurhash3_x86_128"):
+        for coding in ("raw", "gzip"):
+            sharding = {"preshift_bits": shape[0] - 1, "hash": digest, "minishard_bits": shape[0], "shard_bits": shape[1],
+                        "minishard_index_encoding": coding, "data_encoding": coding}
+            name = f"precomputed sharded {shape} {digest} {coding}"
+            reads(name, precomputed(U8, sharding=sharding), U8, SIZE)
+            reads(name + " labels", precomputed(OBJECTS, encoding="compressed_segmentation", sharding=sharding,
+                                                compressed_segmentation_block_size=(8, 8, 8), offset=(3, 4, 5)), OBJECTS, SIZE)
+
+
+# Levels: their voxels are those that TensorStore makes, and lie where the metadata say.
+def downsampled(data, window, method):
+    # TensorStore sums float32 as float32; in float64 the mean is exact.
+    exact = data.astype(np.float64) if data.dtype == np.float32 else data
+    return tensorstore.downsample(tensorstore.array(exact), list(window), method).read().result().astype(data.dtype)
+
+
+def zarr_levels(path):
+    group, image = image_of(path)
+    for level in image["datasets"]:
+        scale, *translation = level["coordinateTransformations"]
+        moved = translation[0]["translation"] if translation else [0.0] * 3
+        yield group[level["path"]][:], scale["scale"], moved
+
+
+def precomputed_levels(path):
+    for number in range(len(json.loads((path / "info").read_text())["scales"])):
+        data, size = read_precomputed(path, number)
+        yield data, size, None
+
+
+def pyramid(name, data, out, load, form, method):
+    def check():
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = ome_zarr(data, SIZE)(Path(folder) / "in"), Path(folder) / out
+            copy(source, target, form, method)
+            levels = list(load(target))
+            assert len(levels) > 3, len(levels)
+            np.testing.assert_array_equal(levels[0][0], data)
+            for (finer, fine_size, _), (coarser, size, moved) in zip(levels, levels[1:]):
+                window = [round(b / a) for a, b in zip(fine_size, size)]
+                assert set(window) <= {1, 2} and max(window) == 2, window
+                np.testing.assert_array_equal(coarser, downsampled(finer, window, method))
+                if moved is not None:
+                    np.testing.assert_allclose(moved, [(s - f) / 2 for f, s in zip(SIZE, size)])
+
+    case(f"levels {name} {data.dtype} {method}", check)
+
+
+for data, method in ((U8, "mean"), (U16, "mean"), (I16, "mean"), (F32, "mean"), (U32, "mean"), (OBJECTS, "mode"), (U8 // 64, "mode")):
+    for form in ("ome-zarr", "ome-zarr-04", "ome-zarr-sharded"):
+        pyramid(form, data, "out.zarr", zarr_levels, form, method)
+    pyramid("precomputed", data, "out.precomputed", precomputed_levels, "precomputed", method)
 
 if FAILED:
     sys.exit(f"{len(FAILED)} failed: {FAILED}")

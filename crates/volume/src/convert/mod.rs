@@ -8,7 +8,7 @@ mod error;
 mod log;
 mod state;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use state::is_state;
 use state::{Found, State};
 
+use crate::files::Address;
 use crate::formats::{ome_zarr, precomputed};
 use crate::pyramid::{self, Level, Outcome, Reduce};
 use crate::{Extent, Format, OpenOptions, Volume, VolumeError, VolumeSpec, VoxelSize, VoxelType, ZarrLayout};
@@ -40,7 +41,7 @@ pub struct Conversion {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Identity {
     program: String,
-    source: std::path::PathBuf,
+    source: PathBuf,
     /// When the source's file or folder was last changed, where the system tells.
     source_changed: Option<std::time::SystemTime>,
     extent: Extent,
@@ -108,7 +109,8 @@ pub fn convert(
 ) -> Result<ConvertSummary, ConvertError> {
     let begun = std::time::Instant::now();
     let info = source.info();
-    let state = State::new(out, identity(info, conversion));
+    let out = precomputed::strip_prefix(out).unwrap_or(out);
+    let state = State::new(out, identity(info, conversion))?;
     let found = state.settle(overwrite)?;
     let spec = VolumeSpec {
         extent: info.extent,
@@ -170,15 +172,22 @@ pub fn convert(
 }
 
 fn identity(info: &crate::VolumeInfo, conversion: &Conversion) -> Identity {
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     Identity {
         program: format!("deep3m {}", env!("CARGO_PKG_VERSION")),
-        source: absolute(&info.path),
+        source: place(&info.path),
         source_changed: std::fs::metadata(&info.path).and_then(|m| m.modified()).ok(),
         extent: info.extent,
         voxel_type: info.voxel_type,
         voxel_size: info.voxel_size,
         conversion: conversion.clone(),
+    }
+}
+
+/// A path that means the same from every folder; an address with a scheme does as it is.
+fn place(path: &Path) -> PathBuf {
+    match Address::parse(path) {
+        Ok(None) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        _ => path.to_owned(),
     }
 }
 

@@ -1,12 +1,15 @@
 //! Where an output stands: new, begun, or finished, and by which conversion.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::log::Log;
-use super::{Conversion, ConvertError, Identity};
+use super::{Conversion, ConvertError, Identity, place};
+use crate::files::{self, Files, LARGEST_METADATA};
+use crate::formats::precomputed;
 use crate::formats::slices::SliceWriter;
 use crate::pyramid::{self, Level};
 use crate::{Extent, Format, VolumeError, VolumeSpec, VolumeWriter, fs, open};
@@ -42,41 +45,41 @@ pub(super) struct State {
     out: PathBuf,
     identity: Identity,
     is_folder: bool,
+    /// Where the notes lie.
+    files: Arc<dyn Files>,
 }
 
 impl State {
-    pub(super) fn new(out: &Path, identity: Identity) -> Self {
+    pub(super) fn new(out: &Path, identity: Identity) -> Result<Self, VolumeError> {
         let is_folder = identity.conversion.format.is_folder();
-        Self { out: out.to_owned(), identity, is_folder }
+        let files = if is_folder { files::at(out)? } else { files::at(fs::parent(out))? };
+        Ok(Self { out: out.to_owned(), identity, is_folder, files })
     }
 
-    fn note(&self) -> PathBuf {
+    /// The note's name: in the folder of the output, or beside its file.
+    fn note(&self) -> String {
         if self.is_folder {
-            return self.out.join(NOTE);
+            return NOTE.to_owned();
         }
-        let mut name = std::ffi::OsString::from(".");
-        name.push(self.out.file_name().unwrap_or_default());
-        name.push(NOTE);
-        self.out.with_file_name(name)
+        format!(".{}{NOTE}", self.out.file_name().unwrap_or_default().to_string_lossy())
     }
 
     /// What is there, and whether it may stay.
     pub(super) fn settle(&self, overwrite: bool) -> Result<Found, ConvertError> {
         let source = &self.identity.source;
-        if std::path::absolute(&self.out).is_ok_and(|out| out == *source || source.starts_with(out)) {
+        let out = place(&self.out);
+        if out == *source || source.starts_with(out) {
             return Err(ConvertError::OutputIsInput { path: self.out.clone() });
         }
-        let path = self.note();
-        if !path.is_file() || !self.is_folder && !self.out.exists() {
-            return Ok(Found::Nothing);
-        }
+        let name = self.note();
+        let note = self.files.get(&name, LARGEST_METADATA)?.filter(|_| self.is_folder || self.out.exists());
+        let Some(note) = note else { return Ok(Found::Nothing) };
         let damaged = |e: serde_json::Error| ConvertError::Damaged {
-            path: path.clone(),
+            path: self.files.address(&name),
             found: e.to_string(),
             expected: "the description of a conversion as deep3m writes it".into(),
         };
-        let note = serde_json::from_slice::<Note>(&fs::read(&path)?).map_err(damaged);
-        match note {
+        match serde_json::from_slice::<Note>(&note).map_err(damaged) {
             _ if overwrite => Ok(Found::Nothing),
             Err(damaged) => Err(damaged),
             Ok(note) => match differences(&note.conversion, &self.identity) {
@@ -95,9 +98,12 @@ impl State {
         overwrite: bool,
     ) -> Result<Vec<Box<dyn VolumeWriter>>, ConvertError> {
         let Conversion { format, zarr, .. } = self.identity.conversion;
-        let has_metadata = ["zarr.json", ".zattrs", "info"].iter().any(|name| self.out.join(name).is_file());
-        if found == Found::Begun && format.has_levels() && has_metadata {
-            return Ok(pyramid::reopen_levels(&self.out)?);
+        if found == Found::Begun && format.has_levels() {
+            for metadata in ["zarr.json", ".zattrs", precomputed::INFO] {
+                if self.files.size(metadata)?.is_some() {
+                    return Ok(pyramid::reopen_levels(&self.out)?);
+                }
+            }
         }
         let slices = matches!(format, Format::PngFolder | Format::TiffFolder);
         if !(slices && found == Found::Begun) {
@@ -114,21 +120,22 @@ impl State {
 
     /// The boxes that are done; `None` where the output is one file, which is written anew.
     pub(super) fn log(&self, extents: &[Extent], grains: &[Extent]) -> Result<Option<Log>, ConvertError> {
-        self.is_folder.then(|| Log::open(&self.out.join(LOG), extents, grains)).transpose()
+        self.is_folder.then(|| Log::open(&self.out, &self.files, LOG, extents, grains)).transpose()
     }
 
     /// Notes that everything is there.
     pub(super) fn finish(&self) -> Result<(), VolumeError> {
         self.write_note(true)?;
-        if self.is_folder { fs::remove_file(&self.out.join(LOG)) } else { Ok(()) }
+        if self.is_folder { self.files.remove(LOG) } else { Ok(()) }
     }
 
     fn write_note(&self, finished: bool) -> Result<(), VolumeError> {
-        let path = self.note();
+        let name = self.note();
         let note = Note { finished, conversion: self.identity.clone() };
-        let mut text = serde_json::to_vec_pretty(&note).map_err(|e| VolumeError::io(&path, "write", e.into()))?;
+        let address = || self.files.address(&name);
+        let mut text = serde_json::to_vec_pretty(&note).map_err(|e| VolumeError::io(address(), "write", e.into()))?;
         text.push(b'\n');
-        fs::write_atomic(&path, &text)
+        self.files.put(&[(name.clone(), text)])
     }
 }
 
