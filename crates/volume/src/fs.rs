@@ -202,7 +202,6 @@ impl Drop for AtomicFile {
 }
 
 /// The folder a file or folder lies in.
-pub(crate) /// The folder that a file lies in.
 pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
