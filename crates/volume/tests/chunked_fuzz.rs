@@ -27,7 +27,7 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 
 /// What opening and reading may take: the test reads at most 4 × 64 × 64 voxels and keeps at most 1 MiB; files have a few
 /// kilobytes.
-const ALLOWED: usize = 24 << 20;
+const ALLOWED: usize = 4 << 20;
 
 /// splitmix64.
 struct Random(u64);
