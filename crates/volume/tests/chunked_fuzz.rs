@@ -83,9 +83,9 @@ fn fixture(folder: &Path, name: &str) -> Seed {
         for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
             let to = to.join(entry.file_name());
             if entry.path().is_dir() {
-                copy(&entry.path(), &to)
+                copy(&entry.path(), &to);
             } else {
-                fs::write(to, fs::read(entry.path()).unwrap()).unwrap()
+                fs::write(to, fs::read(entry.path()).unwrap()).unwrap();
             }
         }
     }
