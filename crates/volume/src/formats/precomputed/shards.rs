@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn shards_take_the_bits_above_the_minishards() {
         let extent = Extent::new(16, 16, 16);
-        assert_eq!(sharding(extent, "identity", [2, 3, 4]).shard(0b11_0101_110_01), (0b0101, 0b110));
+        assert_eq!(sharding(extent, "identity", [2, 3, 4]).shard(0b110_1011_1001), (0b0101, 0b110));
         assert_eq!(sharding(extent, "identity", [64, 0, 0]).shard(u64::MAX), (0, 0));
         assert_eq!(sharding(extent, "identity", [0, 0, 64]).shard(u64::MAX), (u64::MAX, 0));
     }
