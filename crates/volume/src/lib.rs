@@ -13,6 +13,9 @@
 //! | PNG slices | folder | grey or palette, 1 to 16 bits | 8, 16 bits |
 //! | TIFF slices | folder | as a stack | as a stack ([`create_as`]) |
 //!
+//! OME-Zarr and precomputed volumes may lie in object storage: `s3://bucket/vol.zarr`, `gs://`, `az://`, `abfs://`, and to read
+//! at `http(s)://` (feature `cloud`, on by default). [`Notes`] are small files there or in a folder, for programs that share work.
+//!
 //! An open volume keeps decoded pieces, at most [`OpenOptions::cache_bytes`] for all threads together (256 MiB unless
 //! set): many small reads of the same sections decode each section once.
 
@@ -26,6 +29,7 @@ pub mod formats;
 pub mod fs;
 mod greys;
 mod labels;
+mod notes;
 mod open;
 pub mod pyramid;
 mod region;
@@ -40,7 +44,8 @@ pub use error::{Place, VolumeError};
 pub use formats::ome_zarr::{ZarrLayout, ZarrVersion};
 pub use greys::Greys;
 pub use labels::{as_labels, as_probabilities};
-pub use open::{Format, OpenOptions, create, create_as, open, open_with, reopen};
+pub use notes::{LARGEST_NOTE, Note, Notes, Version};
+pub use open::{Format, OpenOptions, create, create_as, is_remote, open, open_with, reopen};
 pub use region::{Extent, Index, Region, RegionParseError};
 pub use sized::with_voxel_size;
 pub use variation::Variation;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{Files, LocalFiles};
+#[cfg(feature = "cloud")]
+use crate::files::object::ObjectFiles;
+use crate::files::{self, Address, Files, LocalFiles};
 use crate::formats::precomputed::{self, PrecomputedWriter};
 use crate::formats::{ome_zarr, slices, tiff};
 use crate::{Place, Volume, VolumeError, VolumeSpec, VolumeWriter, fs};
@@ -54,6 +56,9 @@ impl OpenOptions {
 
 /// Opens the volume at an address, with the default [`OpenOptions`].
 ///
+/// An address is a path, or one of object storage or a web server for OME-Zarr and precomputed volumes: `s3://bucket/vol.zarr`,
+/// `gs://`, `az://`, `abfs://`, `https://`. Credentials come from the environment (`AWS_ACCESS_KEY_ID` and the like).
+///
 /// A folder with `zarr.json` (or Zarr v2's `.zattrs` or `.zarray`) is OME-Zarr, one with `info` (or a scale's folder in it) a
 /// precomputed volume, which may also be given as `precomputed://PATH`; another folder is its slices, a `.tif` or `.tiff` file a stack, a `.png` file a
 /// volume of one section.
@@ -64,16 +69,21 @@ pub fn open(path: &Path) -> Result<Arc<dyn Volume>, VolumeError> {
 /// As [`open`], with options.
 pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, VolumeError> {
     if let Some(folder) = precomputed::strip_prefix(path) {
-        let (files, which) = precomputed::find(folder)
-            .unwrap_or_else(|| (LocalFiles { folder: folder.to_owned() }, precomputed::Which::Number(0)));
-        return Ok(precomputed::open(Arc::new(files), folder, &which, options)?.into());
+        let (files, which) = match precomputed::find(folder)? {
+            Some(found) => found,
+            None => (files::at(folder)?, precomputed::Which::Number(0)),
+        };
+        return Ok(precomputed::open(files, folder, &which, options)?.into());
+    }
+    if let Some(files) = files::remote(path)? {
+        return Ok(open_remote(path, &*files, options)?.into());
     }
     let metadata = std::fs::metadata(path).map_err(|e| VolumeError::io(path, "open", e))?;
     let volume = if metadata.is_dir() {
-        if ome_zarr::is_zarr(path) {
+        if ome_zarr::is_zarr(&LocalFiles { folder: path.to_owned() }, "")? {
             ome_zarr::open(path, options)?
-        } else if let Some((files, which)) = precomputed::find(path) {
-            precomputed::open(Arc::new(files), path, &which, options)?
+        } else if let Some((files, which)) = precomputed::find(path)? {
+            precomputed::open(files, path, &which, options)?
         } else {
             slices::open_folder(path, options)?
         }
@@ -96,12 +106,35 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, 
     Ok(volume.into())
 }
 
+/// Whether an address leads to object storage or a web server (`s3://…`), and is no path on this machine.
+pub fn is_remote(path: &Path) -> bool {
+    Address::parse(precomputed::strip_prefix(path).unwrap_or(path)).is_ok_and(|address| address.is_some())
+}
+
+/// Opens a volume in object storage or on a web server.
+fn open_remote(path: &Path, files: &dyn Files, options: &OpenOptions) -> Result<Box<dyn Volume>, VolumeError> {
+    if ome_zarr::is_zarr(files, "")? {
+        return ome_zarr::open(path, options);
+    }
+    if let Some((files, which)) = precomputed::find(path)? {
+        return precomputed::open(files, path, &which, options);
+    }
+    Err(VolumeError::Unsupported {
+        place: Place::file(path),
+        found: "neither zarr.json (or .zattrs, .zarray) nor info".into(),
+        expected: "an OME-Zarr or a precomputed volume: others are not read from object storage".into(),
+        hint: "Check the address; copy TIFF and PNG to this machine first.".into(),
+    })
+}
+
 fn ending(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
 
 /// Starts a new volume; the name's ending says the format: `.zarr` OME-Zarr, `.precomputed` Neuroglancer precomputed, `.tif` or `.tiff` a stack, a name without
 /// one of these endings a folder of PNG slices. [`create_as`] makes any format under any name.
+///
+/// OME-Zarr and precomputed volumes may also be made in object storage (`s3://bucket/vol.zarr`, `gs://`, `az://`, `abfs://`).
 ///
 /// With `overwrite`, what is there is removed first if it is a volume of the same format; a folder with anything else in
 /// it is left alone. A TIFF stack is replaced only when the new one is complete.
@@ -135,10 +168,7 @@ pub fn create_as(
     let path = precomputed::strip_prefix(path).unwrap_or(path);
     make_room(path, format, overwrite)?;
     Ok(match format {
-        Format::Precomputed => {
-            let files: Arc<dyn Files> = Arc::new(LocalFiles { folder: path.to_owned() });
-            Box::new(PrecomputedWriter::create(&files, path, spec)?)
-        }
+        Format::Precomputed => Box::new(PrecomputedWriter::create(&files::at(path)?, path, spec)?),
         Format::OmeZarr => Box::new(ome_zarr::ZarrWriter::create(path, spec)?),
         Format::TiffStack => Box::new(tiff::StackWriter::create(path, spec)?),
         Format::PngFolder => Box::new(slices::SliceWriter::png(path, spec)?),
@@ -150,8 +180,7 @@ pub fn create_as(
 /// replace them.
 pub fn reopen(path: &Path) -> Result<Box<dyn VolumeWriter>, VolumeError> {
     let path = precomputed::strip_prefix(path).unwrap_or(path);
-    if let Some((files, which)) = precomputed::find(path) {
-        let files: Arc<dyn Files> = Arc::new(files);
+    if let Some((files, which)) = precomputed::find(path)? {
         return Ok(Box::new(PrecomputedWriter::reopen(&files, path, &which)?));
     }
     Ok(Box::new(ome_zarr::ZarrWriter::reopen(path)?))
@@ -159,6 +188,9 @@ pub fn reopen(path: &Path) -> Result<Box<dyn VolumeWriter>, VolumeError> {
 
 /// Sees to it that nothing is in the way of a new volume.
 pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeError> {
+    if let Some(address) = Address::parse(path)? {
+        return make_remote_room(path, &address, format, overwrite);
+    }
     let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
     let refuse = |found: String| {
         Err(VolumeError::Unsupported {
@@ -181,16 +213,12 @@ pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<
         return refuse("something that is no folder".into());
     }
     let entries = fs::list(path)?;
+    let files = LocalFiles { folder: path.to_owned() };
     let belongs = |entry: &Path| match format {
-        Format::OmeZarr => {
-            let name = entry.file_name().unwrap_or_default().to_string_lossy();
-            let level = || ["zarr.json", ".zarray"].iter().any(|file| entry.join(file).is_file());
-            name == "zarr.json" || name.starts_with('.') || entry.is_dir() && level()
-        }
-        Format::Precomputed => {
+        Format::OmeZarr | Format::Precomputed => {
             let name = entry.file_name().unwrap_or_default().to_string_lossy();
             let name = if entry.is_dir() { format!("{name}/") } else { name.into_owned() };
-            precomputed::belongs(&LocalFiles { folder: path.to_owned() }, &name)
+            is_part(&files, format, &name)
         }
         Format::TiffFolder => is_slice(entry, &["tif", "tiff"]),
         _ => is_slice(entry, &["png"]),
@@ -200,6 +228,56 @@ pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<
     }
     let folders = matches!(format, Format::OmeZarr | Format::Precomputed);
     if folders { fs::remove_dir(path) } else { entries.iter().try_for_each(|e| fs::remove_file(e)) }
+}
+
+/// Whether a name directly below a chunked volume belongs to it (folders end in `/`).
+fn is_part(files: &dyn Files, format: Format, name: &str) -> bool {
+    if format == Format::Precomputed {
+        return precomputed::belongs(files, name);
+    }
+    let is_level = |folder: &str| {
+        let has = |file| files.size(&format!("{folder}/{file}")).is_ok_and(|size| size.is_some());
+        has("zarr.json") || has(".zarray")
+    };
+    name == "zarr.json" || name.starts_with('.') || name.strip_suffix('/').is_some_and(is_level)
+}
+
+/// As [`make_room`], in object storage.
+#[cfg(feature = "cloud")]
+fn make_remote_room(path: &Path, address: &Address, format: Format, overwrite: bool) -> Result<(), VolumeError> {
+    let refuse = |found: String, expected: &str, hint: &str| {
+        let (place, expected, hint) = (Place::file(path), expected.into(), hint.into());
+        Err(VolumeError::Unsupported { place, found, expected, hint })
+    };
+    if !matches!(format, Format::OmeZarr | Format::Precomputed) {
+        return refuse(
+            "a new volume of files in object storage".into(),
+            "one of chunks: OME-Zarr (a name ending in .zarr) or precomputed (.precomputed)",
+            "Choose another name, or write to this machine.",
+        );
+    }
+    let files = ObjectFiles::open(address)?;
+    let names = files.list("")?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    if !overwrite {
+        return Err(VolumeError::Exists { place: Place::file(path) });
+    }
+    if let Some(foreign) = names.iter().find(|name| !is_part(&files, format, name)) {
+        return refuse(
+            format!("{}, which is no part of a volume", files.address(foreign).display()),
+            "a volume of the same format, to replace it",
+            "Remove it yourself, or choose another name.",
+        );
+    }
+    files.clear(&["zarr.json", ".zarray", ".zattrs", ".zgroup", precomputed::INFO])
+}
+
+/// As [`make_room`], in object storage, of which this program knows nothing.
+#[cfg(not(feature = "cloud"))]
+fn make_remote_room(_: &Path, address: &Address, _: Format, _: bool) -> Result<(), VolumeError> {
+    Err(address.without_cloud())
 }
 
 /// Whether a file is a slice, or what an interrupted run left of one.

@@ -196,3 +196,37 @@ fn an_empty_zarr_v2_group_is_no_volume() {
     let error = error_of(folder.path());
     assert!(error.contains("zarr.json"), "{error}");
 }
+
+/// A chunk of a megabyte that a few bytes decode to, in a volume of chunks of two kilobytes.
+#[test]
+fn chunks_that_expand_hugely_are_refused() {
+    use std::io::Write;
+
+    let zeros = vec![0; 1 << 20];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(9));
+    gzip.write_all(&zeros).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let zstd = zstd::encode_all(&zeros[..], 9).unwrap();
+    // A frame that lies: the size it states (a field of 4 bytes, in one segment) is that of a chunk.
+    let mut lying = zstd::bulk::compress(&zeros, 9).unwrap();
+    assert_eq!(lying[4] & 0xe0, 0xa0, "a field of 4 bytes, one segment");
+    lying[5..9].copy_from_slice(&2000_u32.to_le_bytes());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volume.zarr");
+    write(&path, Format::OmeZarr);
+    let file = path.join("0/zarr.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for (codec, bomb) in [("zstd", &zstd), ("zstd", &lying), ("gzip", &gzip)] {
+        let configuration = if codec == "gzip" {
+            serde_json::json!({"level": 5})
+        } else {
+            serde_json::json!({"level": 1, "checksum": false})
+        };
+        json["codecs"][1] = serde_json::json!({"name": codec, "configuration": configuration});
+        fs::write(&file, json.to_string()).unwrap();
+        fs::write(path.join("0/c/0/0/0"), bomb).unwrap();
+        let volume = open(&path).unwrap();
+        let error = volume.read(Region::new(Index::default(), Extent::new(1, 1, 1))).unwrap_err().to_string();
+        assert!(error.contains("volume.zarr/0, chunk 0/0/0: ") && error.contains("bytes"), "{codec}: {error}");
+    }
+}

@@ -1,12 +1,21 @@
 //! The files of a chunked volume, wherever they lie: what a format needs of them, and no more.
 
+mod address;
 mod local;
+#[cfg(feature = "cloud")]
+pub(crate) mod object;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use crate::{Place, VolumeError};
 
+pub(crate) use address::Address;
 pub(crate) use local::LocalFiles;
+
+/// Metadata larger than this are refused: they are read whole.
+pub(crate) const LARGEST_METADATA: u64 = 64 << 20;
 
 /// Where a chunked volume's files lie: below a local folder, or below a prefix of an object store. Keys are relative, with `/` between names, and never lead outside
 /// ([`check_key`]: no empty, `.` or `..` parts, no leading `/`, no backslash, no NUL).
@@ -25,9 +34,41 @@ pub(crate) trait Files: Send + Sync + std::fmt::Debug {
     fn put(&self, files: &[(String, Vec<u8>)]) -> Result<(), VolumeError>;
     /// Removes a file, if it is there.
     fn remove(&self, key: &str) -> Result<(), VolumeError>;
+    /// Removes files that are there, several at once where each takes long.
+    fn remove_many(&self, keys: &[String]) -> Result<(), VolumeError> {
+        keys.iter().try_for_each(|key| self.remove(key))
+    }
     /// The names directly below a prefix (folders end in `/`), sorted. The empty prefix is the volume's own folder; one
     /// where nothing lies has no names.
     fn list(&self, prefix: &str) -> Result<Vec<String>, VolumeError>;
+}
+
+/// The files of the volume at a path or an address with a scheme (`s3://bucket/vol.zarr`).
+pub(crate) fn at(path: &Path) -> Result<Arc<dyn Files>, VolumeError> {
+    Ok(match remote(path)? {
+        Some(files) => files,
+        None => Arc::new(LocalFiles { folder: path.to_owned() }),
+    })
+}
+
+/// The files behind an address with a scheme; `None` for a path on this machine.
+pub(crate) fn remote(path: &Path) -> Result<Option<Arc<dyn Files>>, VolumeError> {
+    Address::parse(path)?.map(|address| open_remote(&address)).transpose()
+}
+
+#[cfg(feature = "cloud")]
+fn open_remote(address: &Address) -> Result<Arc<dyn Files>, VolumeError> {
+    Ok(Arc::new(object::ObjectFiles::open(address)?))
+}
+
+#[cfg(not(feature = "cloud"))]
+fn open_remote(address: &Address) -> Result<Arc<dyn Files>, VolumeError> {
+    Err(address.without_cloud())
+}
+
+/// The key of a name below another key; the empty key is the volume's own folder.
+pub(crate) fn below(key: &str, name: &str) -> String {
+    if key.is_empty() { name.to_owned() } else { format!("{key}/{name}") }
 }
 
 /// Whether a key stays below the folder or prefix at `root`.
@@ -46,6 +87,16 @@ pub(crate) fn check_key(root: &Path, key: &str) -> Result<(), VolumeError> {
     }
     let shown: String = key.chars().take(80).collect();
     Err(VolumeError::malformed(Place::file(root), format!("the name {shown:?}"), "the name of a file inside"))
+}
+
+/// A number that nobody can tell: hash maps are seeded by the system.
+pub(crate) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A name that no other call on any machine has.
+pub(crate) fn unlikely() -> String {
+    format!("{:x}-{:016x}{:016x}", std::process::id(), random(), random())
 }
 
 /// The error for a file that is larger than anything it could be.

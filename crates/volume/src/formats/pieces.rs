@@ -1,8 +1,9 @@
 //! Reading any region of a volume that is stored in pieces of one size.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::checks;
 use crate::cache::Cache;
@@ -15,6 +16,30 @@ pub(super) trait Pieces: Send + Sync {
 
     /// Decodes a region that lies in one piece.
     fn decode(&self, region: Region) -> Result<Block, VolumeError>;
+
+    /// How many pieces are worth decoding at once, where more than there are threads: those of a store far away spend
+    /// their time waiting.
+    fn at_once(&self) -> usize {
+        1
+    }
+}
+
+/// Threads that wait for far pieces, for all volumes together.
+const WAITING: usize = 16;
+
+/// Decoded bytes of far pieces at once.
+const WAITING_BYTES: u64 = 256 << 20;
+
+/// How many pieces of `bytes` are waited for at once.
+pub(super) fn far_pieces(bytes: u64) -> usize {
+    (WAITING_BYTES / bytes.max(1)).clamp(1, WAITING as u64) as usize
+}
+
+/// The threads that wait for far pieces; none where the system gives none.
+fn waiting() -> Option<&'static ThreadPool> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    let build = || ThreadPoolBuilder::new().num_threads(WAITING).thread_name(|i| format!("far-{i}")).build().ok();
+    POOL.get_or_init(build).as_ref()
 }
 
 /// A volume over pieces with a cache of decoded ones.
@@ -86,7 +111,9 @@ impl<P: Pieces> Volume for Cached<P> {
             }
         }
         // In batches of one piece per thread: what is decoded at once does not grow with the region.
-        for batch in missing.chunks(rayon::current_num_threads().max(1)) {
+        let threads = rayon::current_num_threads().max(1);
+        let at_once = self.pieces.at_once().max(threads);
+        for batch in missing.chunks(at_once) {
             let decode = |&(number, piece): &(u64, Region)| {
                 let bytes = piece.extent.checked_voxels().and_then(|n| n.checked_mul(info.voxel_type.bytes() as u64));
                 if bytes.is_some_and(|bytes| self.cache.takes(bytes)) {
@@ -100,7 +127,11 @@ impl<P: Pieces> Volume for Cached<P> {
             };
             let decoded: Result<Vec<_>, VolumeError> = match batch {
                 [one] => decode(one).map(|block| vec![block]),
-                many => many.par_iter().map(decode).collect::<Vec<_>>().into_iter().collect(),
+                many => {
+                    let decode = || many.par_iter().map(decode).collect::<Vec<_>>();
+                    let pool = if at_once > threads { waiting() } else { None };
+                    pool.map_or_else(decode, |pool| pool.install(decode)).into_iter().collect()
+                }
             };
             for (block, origin) in decoded? {
                 paste(&mut target, region, &block, origin);

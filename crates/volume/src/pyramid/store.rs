@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Level;
-use crate::files::{Files, LocalFiles};
+use crate::files;
 use crate::formats::ome_zarr::{self, ZarrLayout, ZarrWriter};
 use crate::formats::precomputed::{self, PrecomputedWriter, Which};
 use crate::open::make_room;
@@ -42,8 +42,7 @@ pub fn create_levels(
         }
         Format::Precomputed => {
             make_room(path, format, overwrite)?;
-            let files: Arc<dyn Files> = Arc::new(LocalFiles { folder: path.to_owned() });
-            Ok(boxed(PrecomputedWriter::create_levels(&files, path, spec, levels)?))
+            Ok(boxed(PrecomputedWriter::create_levels(&files::at(path)?, path, spec, levels)?))
         }
         _ if levels.len() == 1 => Ok(vec![create_as(path, format, spec, overwrite)?]),
         _ => Err(unsupported(
@@ -57,8 +56,7 @@ pub fn create_levels(
 /// Goes on writing the levels of a volume that [`create_levels`] started; a writer for each, the finest first.
 pub fn reopen_levels(path: &Path) -> Result<Vec<Box<dyn VolumeWriter>>, VolumeError> {
     let path = precomputed::strip_prefix(path).unwrap_or(path);
-    if let Some((files, Which::Number(_))) = precomputed::find(path) {
-        let files: Arc<dyn Files> = Arc::new(files);
+    if let Some((files, Which::Number(_))) = precomputed::find(path)? {
         let scale = |number| PrecomputedWriter::reopen(&files, path, &Which::Number(number));
         return Ok(boxed((0..PrecomputedWriter::scales(&*files)?).map(scale).collect::<Result<Vec<_>, _>>()?));
     }
@@ -72,10 +70,10 @@ pub fn reopen_levels(path: &Path) -> Result<Vec<Box<dyn VolumeWriter>>, VolumeEr
 /// As [`open_with`]; [`VolumeError::Malformed`] where there is no such level.
 pub fn open_level(path: &Path, level: usize, options: &OpenOptions) -> Result<Arc<dyn Volume>, VolumeError> {
     let path = precomputed::strip_prefix(path).unwrap_or(path);
-    if let Some((files, Which::Number(_))) = precomputed::find(path) {
-        return Ok(precomputed::open(Arc::new(files), path, &Which::Number(level), options)?.into());
+    if let Some((files, Which::Number(_))) = precomputed::find(path)? {
+        return Ok(precomputed::open(files, path, &Which::Number(level), options)?.into());
     }
-    if ome_zarr::is_zarr(path) {
+    if ome_zarr::is_zarr(&*files::at(path)?, "")? {
         return Ok(ome_zarr::open_level(path, level, options)?.into());
     }
     if level > 0 {

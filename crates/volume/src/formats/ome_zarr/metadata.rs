@@ -1,19 +1,24 @@
 //! An array's JSON: what the volume is, checked before anything else believes it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::node::{Node, Stored};
+use crate::files::Files;
 use crate::{Extent, Place, VolumeError, VoxelSize, VoxelType};
 
 /// A chunk that would take more than this in memory is refused: it is the least that any read costs.
 const LARGEST_CHUNK_BYTES: u64 = 4 << 30;
 
 /// What the metadata say of a volume.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct Meta {
-    /// The folder of the array.
+    pub(super) files: Arc<dyn Files>,
+    /// The key of the array's folder among the files.
+    pub(super) key: String,
+    /// The address of the array's folder.
     pub(super) folder: PathBuf,
     /// How many axes of size 1 stand before z.
     pub(super) leading: usize,
@@ -26,13 +31,15 @@ pub(super) struct Meta {
     pub(super) written: Extent,
     /// What a chunk, or inner chunk, takes in memory.
     pub(super) chunk_bytes: u64,
+    /// What a shard's index takes; 0 without shards.
+    pub(super) index_bytes: u64,
     /// The metadata themselves.
     pub(super) stored: Stored,
 }
 
 /// Checks the metadata of an array, and with the axes of its image where it has one, its order of axes.
 pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, VolumeError> {
-    let Node { folder, file, stored, .. } = node;
+    let Node { files, key, file, stored, .. } = node;
     let in_v3 = match &stored {
         Stored::V3(json) => json.clone(),
         Stored::V2(json) => in_v3(&file, json)?,
@@ -67,20 +74,13 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
             return Err(unsupported("axes", names.join(", "), "z, y, x as the last three", "Transpose the array."));
         }
     }
-    let voxel_type = match json["data_type"].as_str() {
-        Some("uint8") => VoxelType::U8,
-        Some("uint16") => VoxelType::U16,
-        Some("uint32") => VoxelType::U32,
-        Some("int16") => VoxelType::I16,
-        Some("float32") => VoxelType::F32,
-        _ => {
-            return Err(unsupported(
-                "data_type",
-                shorten(&json["data_type"]),
-                "uint8, uint16, uint32, int16 or float32",
-                "Convert the array to one of these types.",
-            ));
-        }
+    let Some(voxel_type) = json["data_type"].as_str().and_then(voxel_type) else {
+        return Err(unsupported(
+            "data_type",
+            shorten(&json["data_type"]),
+            "uint8, uint16, uint32, int16 or float32",
+            "Convert the array to one of these types.",
+        ));
     };
     let bytes = |sizes: &[u64]| {
         sizes
@@ -96,6 +96,7 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
         return Err(unsupported("chunk_grid", shorten(&grid["name"]), "a regular grid", "Rechunk the array."));
     }
     let mut chunk = &grid["configuration"]["chunk_shape"];
+    let mut index_bytes = 0;
     if let Some(shard) = json["codecs"].as_array().into_iter().flatten().find(|c| c["name"] == "sharding_indexed") {
         let inner = sizes(&shard["configuration"]["chunk_shape"]);
         let outer = sizes(chunk).filter(|outer| outer.len() == shape.len());
@@ -106,7 +107,9 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
             |outer: &[u64], inner: &[u64]| outer.iter().zip(inner).try_fold(1_u64, |n, (o, i)| n.checked_mul(o / i));
         match (outer, inner) {
             // Each inner chunk takes 16 bytes in the shard's index, which is read whole.
-            (Some(o), Some(i)) if whole(&o, &i) && entries(&o, &i).is_some_and(|n| n <= LARGEST_CHUNK_BYTES / 64) => {}
+            (Some(o), Some(i)) if whole(&o, &i) && entries(&o, &i).is_some_and(|n| n <= LARGEST_CHUNK_BYTES / 64) => {
+                index_bytes = entries(&o, &i).unwrap_or(0) * 16;
+            }
             _ => return Err(malformed("codecs", shard, "a shard of whole inner chunks")),
         }
         chunk = &shard["configuration"]["chunk_shape"];
@@ -121,7 +124,9 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
     let extent = |s: &[u64]| Extent::new(s[leading], s[leading + 1], s[leading + 2]);
     let piece: Vec<u64> = grain.iter().zip(&shape).map(|(&g, &s)| g.min(s)).collect();
     Ok(Meta {
-        folder,
+        folder: files.address(&key),
+        files,
+        key,
         leading,
         extent: extent(&shape),
         voxel_type,
@@ -129,7 +134,19 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
         grain: extent(&piece),
         written: extent(outer.as_deref().unwrap_or(&grain)),
         chunk_bytes: bytes(&grain).unwrap_or(u64::MAX),
+        index_bytes,
         stored,
+    })
+}
+
+fn voxel_type(name: &str) -> Option<VoxelType> {
+    Some(match name {
+        "uint8" => VoxelType::U8,
+        "uint16" => VoxelType::U16,
+        "uint32" => VoxelType::U32,
+        "int16" => VoxelType::I16,
+        "float32" => VoxelType::F32,
+        _ => return None,
     })
 }
 

@@ -4,6 +4,7 @@
 //! any chunking and sharding; OME-Zarr 0.3 and 0.4, which are Zarr v2; plain arrays of three dimensions too. Written: any
 //! levels, of chunks or shards compressed with zstd, or as OME-Zarr 0.4; a chunk that was never written reads as 0.
 
+mod bounded;
 mod metadata;
 mod new;
 mod node;

@@ -1,11 +1,14 @@
 //! From a folder to the array of the first resolution level: groups, attributes, axes and scales.
 
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::metadata::{self, Meta};
-use crate::{Place, VolumeError, VoxelSize, fs};
+use crate::files::{self, Address, Files, LARGEST_METADATA, below};
+use crate::{Place, VolumeError, VoxelSize};
 
 /// The metadata of an array as they lie on disk.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +22,9 @@ pub(super) enum Stored {
 /// A folder that is a group or an array.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) folder: PathBuf,
+    pub(super) files: Arc<dyn Files>,
+    /// The key of the folder among the files; empty for the one that was opened.
+    pub(super) key: String,
     /// The file that says what the folder is.
     pub(super) file: PathBuf,
     pub(super) stored: Stored,
@@ -28,25 +33,27 @@ pub(super) struct Node {
 }
 
 impl Node {
-    fn open(folder: &Path) -> Result<Self, VolumeError> {
-        let at = |name: &str| folder.join(name);
+    fn open(files: &Arc<dyn Files>, key: &str) -> Result<Self, VolumeError> {
         let new = |name: &str, stored, is_group, attributes| {
-            Ok(Self { folder: folder.to_owned(), file: at(name), stored, is_group, attributes })
+            let file = files.address(&below(key, name));
+            Ok(Self { files: Arc::clone(files), key: key.to_owned(), file, stored, is_group, attributes })
         };
-        if at(".zarray").is_file() && !at("zarr.json").is_file() {
-            return new(".zarray", Stored::V2(json_of(&at(".zarray"))?), false, Value::Null);
-        }
-        let attributes = at(".zattrs");
-        if attributes.is_file() && !at("zarr.json").is_file() {
-            return new(".zattrs", Stored::V2(Value::Null), true, json_of(&attributes)?);
-        }
-        let json = json_of(&at("zarr.json"))?;
+        let Some(json) = json_of(&**files, &below(key, "zarr.json"))? else {
+            if let Some(json) = json_of(&**files, &below(key, ".zarray"))? {
+                return new(".zarray", Stored::V2(json), false, Value::Null);
+            }
+            if let Some(attributes) = json_of(&**files, &below(key, ".zattrs"))? {
+                return new(".zattrs", Stored::V2(Value::Null), true, attributes);
+            }
+            let file = files.address(&below(key, "zarr.json"));
+            return Err(VolumeError::io(file, "read", ErrorKind::NotFound.into()));
+        };
         let is_group = match json["node_type"].as_str() {
             Some("array") => false,
             Some("group") => true,
             other => {
                 let found = format!("node_type {}", other.map_or("missing".into(), |o| format!("'{o}'")));
-                let place = Place::file(at("zarr.json"));
+                let place = Place::file(files.address(&below(key, "zarr.json")));
                 return Err(VolumeError::malformed(place, found, "a Zarr v3 'group' or 'array'"));
             }
         };
@@ -65,13 +72,22 @@ impl Node {
 }
 
 /// Whether a folder is some Zarr.
-pub(crate) fn is_zarr(folder: &Path) -> bool {
-    ["zarr.json", ".zattrs", ".zgroup", ".zarray"].iter().any(|name| folder.join(name).is_file())
+pub(crate) fn is_zarr(files: &dyn Files, key: &str) -> Result<bool, VolumeError> {
+    // The first is read, not looked up: only the answer to a read says whether there is a bucket at all.
+    if files.get(&below(key, "zarr.json"), LARGEST_METADATA)?.is_some() {
+        return Ok(true);
+    }
+    for name in [".zattrs", ".zgroup", ".zarray"] {
+        if files.size(&below(key, name))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// How many resolution levels an OME-Zarr image has; a plain array has one.
 pub(crate) fn levels(path: &Path) -> Result<usize, VolumeError> {
-    let root = Node::open(path)?;
+    let root = Node::open(&files::at(path)?, "")?;
     if !root.is_group {
         return Ok(1);
     }
@@ -80,7 +96,7 @@ pub(crate) fn levels(path: &Path) -> Result<usize, VolumeError> {
 
 /// Reads the metadata of a level of an OME-Zarr image, 0 the finest, or of a plain array.
 pub(super) fn read(path: &Path, level: usize) -> Result<Meta, VolumeError> {
-    let root = Node::open(path)?;
+    let root = Node::open(&files::at(path)?, "")?;
     if !root.is_group {
         return array(path, root);
     }
@@ -89,9 +105,14 @@ pub(super) fn read(path: &Path, level: usize) -> Result<Meta, VolumeError> {
 
 /// An array by itself, with the axes and the voxel size that the image above it gives it, where it is a level of one.
 fn array(path: &Path, node: Node) -> Result<Meta, VolumeError> {
+    let far = Address::parse(path)?.is_some();
     // A level's path has one name, or two ("scale0/image").
-    for above in path.ancestors().skip(1).take(2).filter(|above| is_zarr(above)) {
-        let Ok(group) = Node::open(above) else { continue };
+    for above in path.ancestors().skip(1).take(2) {
+        // Above a bucket there is nothing.
+        if far && !matches!(Address::parse(above), Ok(Some(_))) {
+            break;
+        }
+        let Ok(group) = files::at(above).and_then(|files| Node::open(&files, "")) else { continue };
         let name = path.strip_prefix(above).ok().and_then(|name| name.to_str()).unwrap_or_default();
         let datasets = group.image().and_then(|image| image["datasets"].as_array());
         if let Some(level) = datasets.and_then(|levels| levels.iter().position(|level| level["path"] == name)) {
@@ -103,14 +124,13 @@ fn array(path: &Path, node: Node) -> Result<Meta, VolumeError> {
 
 /// The group with the image of a group: itself, or one inside it.
 fn image_of(root: Node) -> Result<Node, VolumeError> {
-    let path = &root.folder;
     if root.image().is_some() {
         return Ok(root);
     }
     // Bio-Formats puts each image of a file into a group of its own: the first is "0".
-    let inner = path.join("0");
-    if !root.ome()["bioformats2raw.layout"].is_null() && is_zarr(&inner) {
-        let inner = Node::open(&inner)?;
+    let inner = below(&root.key, "0");
+    if !root.ome()["bioformats2raw.layout"].is_null() && is_zarr(&*root.files, &inner)? {
+        let inner = Node::open(&root.files, &inner)?;
         if inner.image().is_some() {
             return Ok(inner);
         }
@@ -127,26 +147,32 @@ fn image_of(root: Node) -> Result<Node, VolumeError> {
 fn image(group: &Node, number: usize) -> Result<Meta, VolumeError> {
     let image = group.image().unwrap_or(&Value::Null);
     let level = &image["datasets"][number];
-    let name = level["path"].as_str().filter(|name| is_inside(name)).ok_or_else(|| {
+    let name = level["path"].as_str().and_then(inside).ok_or_else(|| {
         VolumeError::malformed(
             Place::part(&group.file, format!("multiscales[0].datasets[{number}].path")),
             level["path"].to_string(),
             "the name of a folder inside",
         )
     })?;
-    let mut meta = metadata::array(Node::open(&group.folder.join(name))?, image["axes"].as_array())?;
+    let mut meta = metadata::array(Node::open(&group.files, &below(&group.key, &name))?, image["axes"].as_array())?;
     meta.voxel_size = voxel_size(image, level, meta.leading);
     Ok(meta)
 }
 
-fn json_of(path: &Path) -> Result<Value, VolumeError> {
-    let bytes = fs::read(path)?;
-    serde_json::from_slice(&bytes).map_err(|e| VolumeError::malformed(Place::file(path), e.to_string(), "JSON"))
+fn json_of(files: &dyn Files, key: &str) -> Result<Option<Value>, VolumeError> {
+    let Some(bytes) = files.get(key, LARGEST_METADATA)? else { return Ok(None) };
+    let malformed =
+        |e: serde_json::Error| VolumeError::malformed(Place::file(files.address(key)), e.to_string(), "JSON");
+    serde_json::from_slice(&bytes).map(Some).map_err(malformed)
 }
 
-/// Whether a path from the metadata stays in the volume's folder.
-fn is_inside(name: &str) -> bool {
-    !name.is_empty() && Path::new(name).components().all(|c| matches!(c, std::path::Component::Normal(_)))
+/// A path from the metadata as a key, if it stays in the volume's folder.
+fn inside(name: &str) -> Option<String> {
+    let names = Path::new(name).components().map(|part| match part {
+        Component::Normal(name) => name.to_str(),
+        _ => None,
+    });
+    Some(names.collect::<Option<Vec<_>>>()?.join("/")).filter(|key| !key.is_empty())
 }
 
 /// The scale of the first level, where all three axes have a unit of length.

@@ -1,19 +1,21 @@
 //! Reads chunks through `zarrs`.
 
-use std::io::ErrorKind;
+use std::io::{Error, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
 use zarrs::array::{
-    Array, ArrayError, ArrayMetadata, ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset, CodecOptions,
-    ElementOwned,
+    Array, ArrayError, ArrayMetadata, ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset, CodecError,
+    CodecOptions, ElementOwned,
 };
 use zarrs::storage::StorageError;
 
+use super::bounded;
 use super::metadata::Meta;
 use super::node::{self, Stored};
 use super::store::Store;
-use crate::formats::pieces::{Cached, Pieces};
+use crate::files::Address;
+use crate::formats::pieces::{Cached, Pieces, far_pieces};
 use crate::{Block, Format, OpenOptions, Place, Region, Volume, VolumeError, VolumeInfo, VoxelType, Voxels};
 
 /// Shard indexes kept in memory; a shard's index is small, but a volume has many shards.
@@ -26,6 +28,7 @@ struct OmeZarr {
     meta: Meta,
     array: ZarrArray,
     shards: ArrayShardedReadableExtCache,
+    at_once: usize,
 }
 
 /// Opens an OME-Zarr image or a plain Zarr v3 array.
@@ -46,7 +49,8 @@ pub(crate) fn open_level(path: &Path, level: usize, options: &OpenOptions) -> Re
         voxel_size: meta.voxel_size,
         grain: meta.grain,
     };
-    Ok(Box::new(Cached::new(OmeZarr { info, meta, array, shards }, options.cache_bytes)))
+    let at_once = if Address::parse(path)?.is_some() { far_pieces(meta.chunk_bytes) } else { 1 };
+    Ok(Box::new(Cached::new(OmeZarr { info, meta, array, shards, at_once }, options.cache_bytes)))
 }
 
 pub(super) fn open_array(meta: &Meta) -> Result<ZarrArray, VolumeError> {
@@ -64,8 +68,17 @@ pub(super) fn open_array(meta: &Meta) -> Result<ZarrArray, VolumeError> {
     let metadata = metadata.map_err(|e| wrong(e.to_string()))?;
     // A checksum may come before Blosc.
     let blosc_limit = text.contains("blosc").then_some(meta.chunk_bytes.saturating_add(64));
-    let store = Arc::new(Store { folder: meta.folder.clone(), blosc_limit });
+    bounded::register();
+    let store = Store { files: Arc::clone(&meta.files), key: meta.key.clone(), most: most_encoded(meta), blosc_limit };
+    let store = Arc::new(store);
     Array::new_with_metadata(store, "/", metadata).map_err(|e| wrong(e.to_string()))
+}
+
+/// The most bytes of an encoded chunk with its shard's index. What cannot be compressed grows by a part that is small with
+/// every codec in use; a quarter is generous.
+fn most_encoded(meta: &Meta) -> u64 {
+    let chunk = meta.chunk_bytes.saturating_add(meta.chunk_bytes / 4);
+    chunk.saturating_add(meta.index_bytes).saturating_add(64 << 10)
 }
 
 impl OmeZarr {
@@ -85,6 +98,10 @@ impl Pieces for OmeZarr {
         &self.info
     }
 
+    fn at_once(&self) -> usize {
+        self.at_once
+    }
+
     fn decode(&self, region: Region) -> Result<Block, VolumeError> {
         let (start, end) = (region.start, region.end());
         let ranges =
@@ -102,8 +119,11 @@ impl Pieces for OmeZarr {
             Place::part(&self.meta.folder, format!("chunk {}/{}/{}", start.z / g.z, start.y / g.y, start.x / g.x))
         };
         let voxels = voxels.map_err(|e| match e {
-            ArrayError::StorageError(StorageError::IOError(e)) if e.kind() != ErrorKind::UnexpectedEof => {
-                VolumeError::Io { place: chunk(), action: "read", source: e.kind().into() }
+            ArrayError::StorageError(StorageError::IOError(e))
+            | ArrayError::CodecError(CodecError::StorageError(StorageError::IOError(e)))
+                if e.kind() != ErrorKind::UnexpectedEof =>
+            {
+                VolumeError::Io { place: chunk(), action: "read", source: Error::new(e.kind(), e.to_string()) }
             }
             other => VolumeError::malformed(chunk(), other.to_string(), "a whole chunk"),
         })?;

@@ -1,6 +1,7 @@
 //! Writes OME-Zarr, chunk by chunk, each chunk whole or absent.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use zarrs::array::{ArrayBytes, ArrayToBytesCodecTraits, CodecOptions, Element, IntoArrayBytes};
@@ -9,9 +10,10 @@ use super::metadata::Meta;
 use super::node::{self, Stored};
 use super::read::{ZarrArray, open_array};
 use super::{ZarrLayout, ZarrVersion, new};
+use crate::files::{self, Files, below};
 use crate::formats::checks;
 use crate::pyramid::Level;
-use crate::{Block, Extent, Index, Place, Region, VolumeError, VolumeSpec, VolumeWriter, Voxels, fs};
+use crate::{Block, Extent, Index, Place, Region, VolumeError, VolumeSpec, VolumeWriter, Voxels};
 
 /// About half a megavoxel: small enough to look at a section without reading much, large enough for few files.
 const CHUNK: Extent = Extent::new(32, 128, 128);
@@ -21,12 +23,14 @@ const LARGEST_WRITTEN: u64 = 16 << 30;
 
 /// Writes a level of an OME-Zarr image, in any order and from several threads.
 ///
-/// A chunk of zeros takes no file. Chunks appear by renaming, so a half-written one is never seen.
+/// A chunk of zeros takes no file. Chunks appear by renaming, or in one request, so a half-written one is never seen.
 pub struct ZarrWriter {
     path: PathBuf,
     spec: VolumeSpec,
     chunk: Extent,
-    array_folder: PathBuf,
+    files: Arc<dyn Files>,
+    /// The key of the array's folder among the files.
+    key: String,
     array: ZarrArray,
 }
 
@@ -60,8 +64,9 @@ impl ZarrWriter {
             });
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let files = files::at(path)?;
         for (key, value) in new::metadata(spec, &name, levels, spec.chunk.unwrap_or(CHUNK), layout) {
-            fs::write_atomic(&path.join(key), &json(&value))?;
+            files.put(&[(key, json(&value))])?;
         }
         Ok(())
     }
@@ -99,7 +104,8 @@ impl ZarrWriter {
             provenance,
         };
         let array = open_array(meta)?;
-        Ok(Self { path: path.to_owned(), spec, chunk: meta.written, array_folder: meta.folder.clone(), array })
+        let (files, key) = (Arc::clone(&meta.files), meta.key.clone());
+        Ok(Self { path: path.to_owned(), spec, chunk: meta.written, files, key, array })
     }
 
     /// Encodes one chunk, filled up with zeros where it sticks out of the volume.
@@ -122,22 +128,22 @@ impl ZarrWriter {
         Ok(encoded.map_err(|e| e.to_string())?.into_owned())
     }
 
-    /// The file of a chunk and its encoded bytes; no bytes for a chunk of zeros.
-    fn chunk(&self, start: Index, block: &Block, part: Region) -> Result<(PathBuf, Option<Vec<u8>>), VolumeError> {
+    /// The key of a chunk's file and its encoded bytes; no bytes for a chunk of zeros.
+    fn chunk(&self, start: Index, block: &Block, part: Region) -> Result<(String, Option<Vec<u8>>), VolumeError> {
         let at = [
             (start.z + part.start.z) / self.chunk.z,
             (start.y + part.start.y) / self.chunk.y,
             (start.x + part.start.x) / self.chunk.x,
         ];
-        let path = self.array_folder.join(self.array.chunk_key(&at).as_str());
+        let key = below(&self.key, self.array.chunk_key(&at).as_str());
         let mut chunk = Block::zeros(self.chunk, self.spec.voxel_type);
         chunk.paste(Index::default(), block, part);
         if checks::is_zero(chunk.voxels()) {
-            return Ok((path, None));
+            return Ok((key, None));
         }
         match self.encode(chunk.voxels()) {
-            Ok(bytes) => Ok((path, Some(bytes))),
-            Err(e) => Err(VolumeError::io(path, "encode", std::io::Error::other(e))),
+            Ok(bytes) => Ok((key, Some(bytes))),
+            Err(e) => Err(VolumeError::io(self.files.address(&key), "encode", std::io::Error::other(e))),
         }
     }
 }
@@ -162,20 +168,21 @@ impl VolumeWriter for ZarrWriter {
         // In batches, so that encoded chunks do not pile up beside a large block.
         for batch in parts.chunks(128) {
             let encoded: Vec<_> = batch.par_iter().map(|&part| self.chunk(start, block, part)).collect();
-            let mut pieces = Vec::with_capacity(encoded.len());
+            let (mut full, mut zeros) = (Vec::with_capacity(encoded.len()), Vec::new());
             for result in encoded {
                 match result? {
-                    (path, Some(bytes)) => pieces.push((path, bytes)),
-                    // It may have been written otherwise before.
-                    (path, None) => fs::remove_file(&path)?,
+                    (key, Some(bytes)) => full.push((key, bytes)),
+                    (key, None) => zeros.push(key),
                 }
             }
-            fs::write_pieces(&pieces)?;
+            // They may have been written otherwise before.
+            self.files.remove_many(&zeros)?;
+            self.files.put(&full)?;
         }
         Ok(())
     }
 
     fn finish(&self) -> Result<(), VolumeError> {
-        fs::sync_dir(&self.path)
+        Ok(())
     }
 }

@@ -17,8 +17,10 @@ mod shards;
 mod write;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::files::{Files, LocalFiles};
+use crate::VolumeError;
+use crate::files::{self, Address, Files};
 
 pub(crate) use info::Which;
 pub(crate) use read::open;
@@ -41,14 +43,24 @@ pub(crate) fn belongs(files: &dyn Files, name: &str) -> bool {
     name == INFO || folder.is_some_and(|folder| info::read(files).is_ok_and(|json| info::has_folder(&json, folder)))
 }
 
-/// The precomputed volume at a local address and which of its scales is meant: the first of a folder with `info`, or the
-/// one whose own folder the address is.
-pub(crate) fn find(path: &Path) -> Option<(LocalFiles, Which)> {
-    if path.join(INFO).is_file() {
-        return Some((LocalFiles { folder: path.to_owned() }, Which::Number(0)));
+/// A volume's files, and a scale.
+type Found = (Arc<dyn Files>, Which);
+
+/// The precomputed volume at an address and which of its scales is meant: the first of a folder with `info`, or the one
+/// whose own folder the address is.
+pub(crate) fn find(path: &Path) -> Result<Option<Found>, VolumeError> {
+    let files = files::at(path)?;
+    if files.size(INFO)?.is_some() {
+        return Ok(Some((files, Which::Number(0))));
     }
-    let (folder, key) = (path.parent()?, path.file_name()?.to_str()?);
-    let files = LocalFiles { folder: folder.to_owned() };
-    let is_scale = folder.join(INFO).is_file() && info::read(&files).is_ok_and(|json| info::has_folder(&json, key));
-    is_scale.then(|| (files, Which::Key(key.to_owned())))
+    let (Some(folder), Some(key)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Ok(None);
+    };
+    // Above a bucket there is nothing.
+    if Address::parse(path)?.is_some() && !matches!(Address::parse(folder), Ok(Some(_))) {
+        return Ok(None);
+    }
+    let files = files::at(folder)?;
+    let is_scale = files.size(INFO)?.is_some() && info::read(&*files).is_ok_and(|json| info::has_folder(&json, key));
+    Ok(is_scale.then(|| (files, Which::Key(key.to_owned()))))
 }

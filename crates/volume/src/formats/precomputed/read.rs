@@ -6,15 +6,16 @@ use std::sync::Arc;
 use super::chunks::Chunks;
 use super::compressed_segmentation as segmentation;
 use super::info::{self, Encoding, Scale, Which};
-use crate::files::Files;
+use crate::files::{Address, Files};
 use crate::formats::checks;
-use crate::formats::pieces::{Cached, Pieces};
+use crate::formats::pieces::{Cached, Pieces, far_pieces};
 use crate::{Block, Extent, Format, Index, OpenOptions, Region, Volume, VolumeError, VolumeInfo, Voxels};
 
 struct Precomputed {
     info: VolumeInfo,
     scale: Scale,
     chunks: Chunks,
+    at_once: usize,
 }
 
 /// Opens a scale of the precomputed volume in a folder.
@@ -34,12 +35,18 @@ pub(crate) fn open(
         grain: scale.chunk,
     };
     let chunks = Chunks::new(files, &scale);
-    Ok(Box::new(Cached::new(Precomputed { info, scale, chunks }, options.cache_bytes)))
+    let bytes = (scale.chunk.len() as u64).saturating_mul(scale.stored_bytes());
+    let at_once = if Address::parse(path)?.is_some() { far_pieces(bytes) } else { 1 };
+    Ok(Box::new(Cached::new(Precomputed { info, scale, chunks, at_once }, options.cache_bytes)))
 }
 
 impl Pieces for Precomputed {
     fn info(&self) -> &VolumeInfo {
         &self.info
+    }
+
+    fn at_once(&self) -> usize {
+        self.at_once
     }
 
     fn decode(&self, region: Region) -> Result<Block, VolumeError> {

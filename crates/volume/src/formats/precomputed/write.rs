@@ -121,15 +121,16 @@ impl VolumeWriter for PrecomputedWriter {
         // In batches, so that encoded chunks do not pile up beside a large block.
         for batch in parts.chunks(128) {
             let encoded: Vec<_> = batch.par_iter().map(|&part| self.chunk(start, block, part)).collect();
-            let mut files = Vec::with_capacity(encoded.len());
+            let (mut full, mut zeros) = (Vec::with_capacity(encoded.len()), Vec::new());
             for (key, bytes) in encoded {
                 match bytes {
-                    Some(bytes) => files.push((key, bytes)),
-                    // It may have been written otherwise before.
-                    None => self.files.remove(&key)?,
+                    Some(bytes) => full.push((key, bytes)),
+                    None => zeros.push(key),
                 }
             }
-            self.files.put(&files)?;
+            // They may have been written otherwise before.
+            self.files.remove_many(&zeros)?;
+            self.files.put(&full)?;
         }
         Ok(())
     }
