@@ -198,6 +198,13 @@ for order in "CF":
         made = plain_zarr(data, chunks=(4, 30, 30), zarr_format=2, order=order)
         reads(f"zarr v2 {data.dtype} {order}", made, data.astype(data.dtype.newbyteorder("=")), None)
 
+for data, fill in ((U8, 7), (U16, 40000), (I16, -5), (F32, -1.5), (F32, float("nan"))):
+    lost = np.full_like(data, fill)
+    lost[:4] = data[:4]
+    for version in (2, 3):
+        reads(f"zarr v{version} {data.dtype} filled with {fill}", plain_zarr(
+            lost, chunks=(2, 30, 30), zarr_format=version, fill_value=fill, config={"write_empty_chunks": False}), lost, None)
+
 # TIFF from tifffile.
 for data in (U8, U16, U32, I16, F32):
     for order in "<>":

@@ -24,7 +24,7 @@ pub enum Format {
     TiffFolder,
     /// One TIFF file with a page per section.
     TiffStack,
-    /// An OME-Zarr 0.5 image (Zarr v3), its first resolution level.
+    /// An OME-Zarr image, its first resolution level; written as 0.5 (Zarr v3) unless 0.4 is asked for.
     OmeZarr,
     /// A Neuroglancer precomputed volume, its first scale.
     Precomputed,

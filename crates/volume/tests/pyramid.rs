@@ -33,7 +33,9 @@ fn naive(values: &[i64], by: Reduce) -> i64 {
         }
         Reduce::Mode => {
             let mut counts = BTreeMap::new();
-            values.iter().for_each(|v| *counts.entry(v).or_insert(0) += 1);
+            for value in values {
+                *counts.entry(value).or_insert(0) += 1;
+            }
             let most = *counts.values().max().unwrap();
             **counts.iter().find(|(_, n)| **n == most).unwrap().0
         }

@@ -1,7 +1,7 @@
 //! Servers on loopback: one that speaks S3 (s3s over a folder) and can fail, one that only sends files.
 
-use std::error::Error;
 use std::future::Future;
+use std::io::Error;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -19,8 +20,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::RwLock;
 
-type BoxError = Box<dyn Error + Send + Sync>;
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
 
 /// How a server fails.
 #[derive(Clone, Copy, Debug)]
@@ -107,11 +107,11 @@ async fn s3_answer(
     service: S3Service,
     turn: Arc<RwLock<()>>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, BoxError> {
+) -> Result<Response<Body>, Error> {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let _reading = if reads { Some(turn.read().await) } else { None };
     let _writing = if reads { None } else { Some(turn.write().await) };
-    Ok(Service::call(&service, request).await?)
+    Service::call(&service, request).await.map_err(|e| Error::other(e.to_string()))
 }
 
 /// Starts a server that sends the files of a folder, or parts of them where it knows `ranges`.
@@ -163,18 +163,19 @@ fn start(plan: &[Planned], answer: impl Fn(Request<Incoming>) -> Answer + Clone 
                         Some(Fault::Busy) => {
                             return Ok(Response::builder().status(503).body(Body::from(Vec::new())).unwrap());
                         }
-                        Some(Fault::Lost) => return Err("the connection breaks".into()),
+                        Some(Fault::Lost) => return Err(Error::other("the connection breaks")),
                         Some(Fault::AnswerLost) | None => {}
                     }
                     state.begin();
                     let response = answer(request).await;
                     state.end();
-                    if fault.is_some() { Err(BoxError::from("the answer is lost")) } else { response }
+                    if fault.is_some() { Err(Error::other("the answer is lost")) } else { response }
                 }
             });
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
             tokio::spawn(async move {
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service).await;
+                // It ends with an error where a fault is planned.
+                let _ = connection.await;
             });
         }
     });

@@ -22,7 +22,7 @@ use crate::{Place, VolumeError};
 const AT_ONCE: usize = 64;
 
 /// How long a request is repeated where `DEEP3M_RETRY_SECONDS` says nothing.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The same before the store has answered for the first time: an address with a slip in it should be told soon.
 const FIRST_PATIENCE: Duration = Duration::from_secs(15);

@@ -20,8 +20,13 @@ pub(crate) fn volume_error(scheme: Scheme, address: PathBuf, action: &'static st
 pub(super) fn is_passing(error: &StoreError) -> bool {
     match status(error) {
         Some(status) => matches!(status, 408 | 429 | 500 | 502..=599),
-        None => causes(error).any(|cause| cause.is::<HttpError>()),
+        None => is_silence(error),
     }
+}
+
+/// Whether there was no answer, or none to its end.
+fn is_silence(error: &StoreError) -> bool {
+    causes(error).any(<dyn std::error::Error>::is::<HttpError>)
 }
 
 /// Whether it is the bucket that is not there.
@@ -85,7 +90,7 @@ fn words(scheme: Scheme, error: &StoreError) -> (ErrorKind, String) {
             (ErrorKind::Unsupported, words.into())
         }
         (_, Some(status)) => (ErrorKind::Other, format!("the store answers {status}{said}: {}", short(&text))),
-        _ if causes(error).any(|cause| cause.is::<HttpError>()) => {
+        _ if is_silence(error) => {
             let reason = causes(error).last().map_or_else(String::new, ToString::to_string);
             let words =
                 format!("no answer ({}). Check the network and the address{}", short(&reason), endpoint(scheme));

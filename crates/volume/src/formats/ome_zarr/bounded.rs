@@ -18,7 +18,7 @@ use zarrs::array::{
     CodecTraits, CodecTraitsV2, CodecTraitsV3, RecommendedConcurrency,
 };
 use zarrs::metadata::Configuration;
-use zarrs::plugin::{ExtensionAliasesV2, ExtensionAliasesV3, ExtensionName, PluginCreateError, ZarrVersion};
+use zarrs::plugin::{ExtensionAliasesV2, ExtensionAliasesV3, ExtensionName, ZarrVersion};
 
 /// Deflate's highest ratio: a copy of 258 bytes takes at least two bits (RFC 1951).
 const DEFLATE_RATIO: u64 = 1032;
@@ -31,16 +31,16 @@ pub(super) fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         register_codec_v3(CodecRuntimePluginV3::new(GzipCodec::matches_name_v3, |metadata| {
-            Bounded::new(Method::Gzip, <GzipCodec as CodecTraitsV3>::create(metadata)?)
+            Ok(bounded(Method::Gzip, <GzipCodec as CodecTraitsV3>::create(metadata)?))
         }));
         register_codec_v3(CodecRuntimePluginV3::new(ZstdCodec::matches_name_v3, |metadata| {
-            Bounded::new(Method::Zstd, <ZstdCodec as CodecTraitsV3>::create(metadata)?)
+            Ok(bounded(Method::Zstd, <ZstdCodec as CodecTraitsV3>::create(metadata)?))
         }));
         register_codec_v2(CodecRuntimePluginV2::new(GzipCodec::matches_name_v2, |metadata| {
-            Bounded::new(Method::Gzip, <GzipCodec as CodecTraitsV2>::create(metadata)?)
+            Ok(bounded(Method::Gzip, <GzipCodec as CodecTraitsV2>::create(metadata)?))
         }));
         register_codec_v2(CodecRuntimePluginV2::new(ZstdCodec::matches_name_v2, |metadata| {
-            Bounded::new(Method::Zstd, <ZstdCodec as CodecTraitsV2>::create(metadata)?)
+            Ok(bounded(Method::Zstd, <ZstdCodec as CodecTraitsV2>::create(metadata)?))
         }));
     });
 }
@@ -58,13 +58,10 @@ struct Bounded {
     codec: Arc<dyn BytesToBytesCodecTraits>,
 }
 
-impl Bounded {
-    #[allow(clippy::new_ret_no_self)]
-    fn new(method: Method, codec: Codec) -> Result<Codec, PluginCreateError> {
-        match codec {
-            Codec::BytesToBytes(codec) => Ok(Codec::BytesToBytes(Arc::new(Self { method, codec }))),
-            other => Ok(other),
-        }
+fn bounded(method: Method, codec: Codec) -> Codec {
+    match codec {
+        Codec::BytesToBytes(codec) => Codec::BytesToBytes(Arc::new(Bounded { method, codec })),
+        other => other,
     }
 }
 

@@ -74,20 +74,13 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
             return Err(unsupported("axes", names.join(", "), "z, y, x as the last three", "Transpose the array."));
         }
     }
-    let voxel_type = match json["data_type"].as_str() {
-        Some("uint8") => VoxelType::U8,
-        Some("uint16") => VoxelType::U16,
-        Some("uint32") => VoxelType::U32,
-        Some("int16") => VoxelType::I16,
-        Some("float32") => VoxelType::F32,
-        _ => {
-            return Err(unsupported(
-                "data_type",
-                shorten(&json["data_type"]),
-                "uint8, uint16, uint32, int16 or float32",
-                "Convert the array to one of these types.",
-            ));
-        }
+    let Some(voxel_type) = json["data_type"].as_str().and_then(voxel_type) else {
+        return Err(unsupported(
+            "data_type",
+            shorten(&json["data_type"]),
+            "uint8, uint16, uint32, int16 or float32",
+            "Convert the array to one of these types.",
+        ));
     };
     let bytes = |sizes: &[u64]| {
         sizes
@@ -143,6 +136,17 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
         chunk_bytes: bytes(&grain).unwrap_or(u64::MAX),
         index_bytes,
         stored,
+    })
+}
+
+fn voxel_type(name: &str) -> Option<VoxelType> {
+    Some(match name {
+        "uint8" => VoxelType::U8,
+        "uint16" => VoxelType::U16,
+        "uint32" => VoxelType::U32,
+        "int16" => VoxelType::I16,
+        "float32" => VoxelType::F32,
+        _ => return None,
     })
 }
 

@@ -119,7 +119,7 @@ impl Checked<'_> {
         let (voxel_type, wide) = self.voxel_type()?;
         let stored_bytes = if wide { 8 } else { voxel_type.bytes() as u64 };
         let bytes = |extent: Extent| {
-            extent.checked_voxels().and_then(|n| n.checked_mul(stored_bytes)).filter(|&n| n <= i64::MAX as u64)
+            extent.checked_voxels().and_then(|n| n.checked_mul(stored_bytes)).filter(|&n| i64::try_from(n).is_ok())
         };
         let extent = self.sizes("size", &json["size"])?;
         if bytes(extent).is_none() {

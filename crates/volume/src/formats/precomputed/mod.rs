@@ -44,9 +44,12 @@ pub(crate) fn belongs(files: &dyn Files, name: &str) -> bool {
     name == INFO || folder.is_some_and(|folder| info::read(files).is_ok_and(|json| info::has_folder(&json, folder)))
 }
 
+/// A volume's files, and a scale.
+type Found = (Arc<dyn Files>, Which);
+
 /// The precomputed volume at an address and which of its scales is meant: the first of a folder with `info`, or the one
 /// whose own folder the address is.
-pub(crate) fn find(path: &Path) -> Result<Option<(Arc<dyn Files>, Which)>, VolumeError> {
+pub(crate) fn find(path: &Path) -> Result<Option<Found>, VolumeError> {
     let files = files::at(path)?;
     if files.size(INFO)?.is_some() {
         return Ok(Some((files, Which::Number(0))));

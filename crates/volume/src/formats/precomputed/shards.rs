@@ -220,14 +220,16 @@ impl Shards {
         };
         let base = 16_u64 << self.sharding.minishard_bits;
         let too_far = || malformed("places beyond all numbers".into(), "places in the shard");
-        // Encoded it takes hardly more than decoded.
-        if end - start > LARGEST_INDEX + LARGEST_INDEX / 100 {
-            return Err(malformed(format!("an index of {} bytes", end - start), "at most 64 MiB"));
+        // It lists each chunk of the volume once at most; encoded it takes hardly more than decoded.
+        let chunks = self.sharding.grid.checked_voxels().unwrap_or(u64::MAX);
+        let most = chunks.saturating_mul(24).min(LARGEST_INDEX);
+        if end - start > most + most / 100 + 1024 {
+            return Err(malformed(format!("an index of {} bytes", end - start), "24 bytes for each chunk"));
         }
         let from = base.checked_add(start).ok_or_else(too_far)?;
         let Some(bytes) = self.files.get_range(&file, from, end - start)? else { return Ok(Vec::new()) };
         let bytes = if self.sharding.index_gzip {
-            gzip::gunzip(&bytes, LARGEST_INDEX).map_err(|found| malformed(found, "an index of at most 64 MiB"))?
+            gzip::gunzip(&bytes, most).map_err(|found| malformed(found, "24 bytes for each chunk"))?
         } else {
             bytes
         };
@@ -301,9 +303,22 @@ mod tests {
     #[test]
     fn shards_take_the_bits_above_the_minishards() {
         let extent = Extent::new(16, 16, 16);
-        assert_eq!(sharding(extent, "identity", [2, 3, 4]).shard(0b11_0101_110_01), (0b0101, 0b110));
+        assert_eq!(sharding(extent, "identity", [2, 3, 4]).shard(0b110_1011_1001), (0b0101, 0b110));
         assert_eq!(sharding(extent, "identity", [64, 0, 0]).shard(u64::MAX), (0, 0));
         assert_eq!(sharding(extent, "identity", [0, 0, 64]).shard(u64::MAX), (u64::MAX, 0));
+    }
+
+    #[test]
+    fn the_hash_is_murmur() {
+        // From the Python package mmh3: hash64(struct.pack("<Q", key), 0, x64arch=False, signed=False)[0].
+        for (key, hash) in [
+            (0, 0x4772_b084_e028_ae41),
+            (1, 0xe8bd_67d6_16d4_ce9a),
+            (0x0123_4567_89ab_cdef, 0x7080_3626_4c10_9d93),
+            (u64::MAX, 0x574f_66bd_212b_5d1a),
+        ] {
+            assert_eq!(murmur3_x86_128(key), hash, "{key:#x}");
+        }
     }
 
     #[test]
