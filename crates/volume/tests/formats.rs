@@ -37,3 +37,14 @@ fn tiff_stack() {
 fn ome_zarr() {
     check(Format::OmeZarr, "zarr", &VoxelType::ALL);
 }
+
+#[test]
+fn hdf5() {
+    check(Format::Hdf5, "h5", &VoxelType::ALL);
+}
+
+/// 8-bit voxels come back with 16 bits, see `tests/mrc.rs`.
+#[test]
+fn mrc() {
+    check(Format::Mrc, "mrc", &[VoxelType::U16, VoxelType::I16, VoxelType::F32]);
+}

@@ -1,7 +1,11 @@
 //! The formats behind [`crate::open()`] and [`crate::create()`], a folder or file each.
 
 mod checks;
+pub mod hdf5;
+mod linear;
+pub mod mrc;
 pub mod ome_zarr;
 mod pieces;
 pub mod slices;
+mod stored;
 pub mod tiff;
