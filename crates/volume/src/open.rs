@@ -78,7 +78,8 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, 
                 return Err(VolumeError::Unsupported {
                     place: Place::file(path),
                     found: other.map_or("a file without ending".into(), |e| format!("a .{e} file")),
-                    expected: "a .tif, .tiff, .png, .h5, .hdf5 or .mrc file, a folder of slices, or an OME-Zarr folder".into(),
+                    expected: "a .tif, .tiff, .png, .h5, .hdf5 or .mrc file, a folder of slices, or an OME-Zarr folder"
+                        .into(),
                     hint: "Convert it, for example in Fiji with File > Save As > Tiff.".into(),
                 });
             }

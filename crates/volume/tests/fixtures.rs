@@ -24,7 +24,7 @@ type Value = fn(u32) -> u32;
 const AS_IS: Value = |v| v;
 const TIMES_257: Value = |v| v * 257;
 
-const READABLE: [(&str, VoxelType, Value); 24] = [
+const READABLE: [(&str, VoxelType, Value); 35] = [
     ("big-endian-bigtiff-tiles-lzw.tif", VoxelType::U16, TIMES_257),
     ("strips-zstd.tif", VoxelType::U16, TIMES_257),
     ("strips-packbits.tif", VoxelType::U8, AS_IS),
@@ -49,6 +49,17 @@ const READABLE: [(&str, VoxelType, Value); 24] = [
     ("plain.zarr", VoxelType::U8, AS_IS),
     ("version-04.zarr", VoxelType::U16, TIMES_257),
     ("version-2-columns-first.zarr", VoxelType::U16, TIMES_257),
+    ("contiguous-big-endian.h5", VoxelType::U16, TIMES_257),
+    ("chunked.h5", VoxelType::U16, TIMES_257),
+    ("chunked-lzf-checked.h5", VoxelType::U8, AS_IS),
+    ("one-chunk.h5", VoxelType::U8, AS_IS),
+    ("fixed-array.h5", VoxelType::U16, TIMES_257),
+    ("fixed-array-pages.h5", VoxelType::U8, AS_IS),
+    ("extensible-array.h5", VoxelType::U8, AS_IS),
+    ("b-tree-2.h5", VoxelType::U8, AS_IS),
+    ("compact-links.h5", VoxelType::U8, AS_IS),
+    ("big-endian-extended.mrc", VoxelType::U16, TIMES_257),
+    ("imod-bytes.rec", VoxelType::U8, AS_IS),
 ];
 
 #[test]
@@ -71,7 +82,17 @@ fn what_others_write_is_read() {
 
 #[test]
 fn voxel_sizes_are_read() {
-    for name in ["ome.ome.tif", "imagej-one-directory.tif", "sharded.zarr", "five-axes-blosc.zarr", "version-04.zarr"] {
+    for name in [
+        "ome.ome.tif",
+        "imagej-one-directory.tif",
+        "sharded.zarr",
+        "five-axes-blosc.zarr",
+        "version-04.zarr",
+        "contiguous-big-endian.h5",
+        "chunked.h5",
+        "fixed-array.h5",
+        "big-endian-extended.mrc",
+    ] {
         let size = open(&fixture(name)).unwrap().info().voxel_size;
         // ImageJ keeps pixels per unit as a fraction of small numbers.
         let near = |a: f64, b: f64| (a - b).abs() < 1e-5;

@@ -9,7 +9,7 @@ fn in_block(
     source: &Source,
     part: &str,
     (at, before, count, size): (u64, u64, u64, u64),
-    letters: Option<&[u8; 4]>,
+    letters: Option<[u8; 4]>,
     i: u64,
 ) -> Result<Option<StoredChunk>, VolumeError> {
     let bytes = before.saturating_add(count.saturating_mul(size)).saturating_add(4);
@@ -48,7 +48,7 @@ impl FixedArray {
         let size = 12 + source.length_size + source.offset_size;
         let bytes = source.bytes(part, at, size as u64)?;
         let mut cursor = Cursor::new(source, part, &bytes);
-        cursor.signature(b"FAHD", 0)?;
+        cursor.signature(*b"FAHD", 0)?;
         cursor.skip(1)?;
         let element = cursor.u8()?.into();
         let page_bits = cursor.u8()?.into();
@@ -69,13 +69,13 @@ impl FixedArray {
         let per_page = 1_u64 << self.page_bits;
         let before = 6 + source.offset_size as u64;
         if self.count <= per_page {
-            return in_block(source, part, (block, before, self.count, self.element), Some(b"FADB"), i);
+            return in_block(source, part, (block, before, self.count, self.element), Some(*b"FADB"), i);
         }
         let pages = self.count.div_ceil(per_page);
         let bitmap = pages.div_ceil(8);
         let head = source.bytes(part, block, before.saturating_add(bitmap).saturating_add(4))?;
         let mut cursor = Cursor::new(source, part, &head);
-        cursor.signature(b"FADB", 0)?;
+        cursor.signature(*b"FADB", 0)?;
         cursor.at = head.len() - 4;
         cursor.check_sum()?;
         let page = i / per_page;
@@ -117,7 +117,7 @@ impl ExtensibleArray {
         let size = 16 + 6 * source.length_size + source.offset_size;
         let bytes = source.bytes(part, at, size as u64)?;
         let mut cursor = Cursor::new(source, part, &bytes);
-        cursor.signature(b"EAHD", 0)?;
+        cursor.signature(*b"EAHD", 0)?;
         cursor.skip(1)?;
         let element = cursor.u8()?.into();
         let bits = cursor.u8()?.into();
@@ -130,7 +130,8 @@ impl ExtensibleArray {
         cursor.check_sum()?;
         let sound = min_elements.is_power_of_two() && min_pointers.is_power_of_two() && min_pointers > 1;
         if !sound || bits > 64 || page_bits > 32 {
-            let found = format!("blocks of {min_elements} chunks, {min_pointers} pointers, {bits} and {page_bits} bits");
+            let found =
+                format!("blocks of {min_elements} chunks, {min_pointers} pointers, {bits} and {page_bits} bits");
             return Err(source.malformed(part, found, "powers of two"));
         }
         Ok(Self { element, in_index, min_elements, min_pointers, page_bits, bits, index })
@@ -166,7 +167,7 @@ impl ExtensibleArray {
         let size = elements_end + (direct + supers) * offset_size + 4;
         let bytes = source.bytes(part, index, size)?;
         let mut cursor = Cursor::new(source, part, &bytes);
-        cursor.signature(b"EAIB", 0)?;
+        cursor.signature(*b"EAIB", 0)?;
         cursor.at = bytes.len() - 4;
         cursor.check_sum()?;
         if i < self.in_index {
@@ -214,7 +215,7 @@ impl ExtensibleArray {
         let pointers = run.blocks.saturating_mul(source.offset_size as u64);
         let bytes = source.bytes(part, at, before.saturating_add(bitmap).saturating_add(pointers).saturating_add(4))?;
         let mut cursor = Cursor::new(source, part, &bytes);
-        cursor.signature(b"EASB", 0)?;
+        cursor.signature(*b"EASB", 0)?;
         cursor.at = bytes.len() - 4;
         cursor.check_sum()?;
         let bits = &bytes[before as usize..(before + bitmap) as usize];
@@ -236,7 +237,7 @@ impl ExtensibleArray {
     ) -> Result<Option<StoredChunk>, VolumeError> {
         let before = 6 + source.offset_size as u64 + self.number_size();
         if self.pages(run) == 0 {
-            return in_block(source, part, (at, before, run.elements, self.element), Some(b"EADB"), inside);
+            return in_block(source, part, (at, before, run.elements, self.element), Some(*b"EADB"), inside);
         }
         if page_written == Some(false) {
             return Ok(None);

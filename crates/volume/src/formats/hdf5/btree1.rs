@@ -7,7 +7,7 @@ use super::source::{Cursor, Source};
 use crate::VolumeError;
 
 /// The head of a node: its level, how many children it has; then the rest, keys and children in turn.
-fn head<'a>(cursor: &mut Cursor<'a>, source: &Source, part: &str, kind: u8) -> Result<(u8, usize), VolumeError> {
+fn head(cursor: &mut Cursor<'_>, source: &Source, part: &str, kind: u8) -> Result<(u8, usize), VolumeError> {
     let found = cursor.take(4)?;
     let found_kind = cursor.u8()?;
     if found != b"TREE" || found_kind != kind {

@@ -13,12 +13,15 @@ pub(super) struct Tree {
     pub(super) record: usize,
     node: usize,
     depth: u16,
-    root: Option<(u64, usize)>,
+    root: Option<Child>,
     /// Bytes of a number of records in a child.
     count_size: usize,
     /// Bytes of a total number of records below a child, by the child's depth.
     total_sizes: Vec<usize>,
 }
+
+/// A node's address, and how many records it has.
+type Child = (u64, usize);
 
 /// Where a search is to go on: before, at, or behind a record.
 pub(super) type Compare<'a> = dyn Fn(&[u8]) -> Ordering + 'a;
@@ -33,7 +36,7 @@ impl Tree {
         let size = 4 + 12 + source.offset_size + 2 + source.length_size + 4;
         let bytes = source.bytes(part, at, size as u64)?;
         let mut cursor = Cursor::new(source, part, &bytes);
-        cursor.signature(b"BTHD", 0)?;
+        cursor.signature(*b"BTHD", 0)?;
         let kind = cursor.u8()?;
         let node = cursor.u32()? as usize;
         let record = cursor.u16()?.into();
@@ -66,9 +69,9 @@ impl Tree {
         &self,
         source: &Source,
         part: &str,
-        (at, records): (u64, usize),
+        (at, records): Child,
         depth: u16,
-    ) -> Result<(Vec<u8>, Vec<(u64, usize)>), VolumeError> {
+    ) -> Result<(Vec<u8>, Vec<Child>), VolumeError> {
         let total_size = if depth > 1 { self.total_sizes[depth as usize - 1] } else { 0 };
         let pointer = if depth > 0 { source.offset_size + self.count_size + total_size } else { 0 };
         let size = 10 + records * self.record + if depth > 0 { (records + 1) * pointer } else { 0 };
@@ -78,7 +81,7 @@ impl Tree {
         }
         let bytes = source.bytes(part, at, size as u64)?;
         let mut cursor = Cursor::new(source, part, &bytes);
-        cursor.signature(if depth > 0 { b"BTIN" } else { b"BTLF" }, 0)?;
+        cursor.signature(if depth > 0 { *b"BTIN" } else { *b"BTLF" }, 0)?;
         if cursor.u8()? != self.kind {
             return Err(source.malformed(part, "a B-tree node of another type", format!("type {}", self.kind)));
         }

@@ -4,27 +4,28 @@
 pub(super) fn lookup3(bytes: &[u8]) -> u32 {
     let start = 0xdead_beef_u32.wrapping_add(bytes.len() as u32);
     let (mut a, mut b, mut c) = (start, start, start);
-    let word = |bytes: &[u8], i: usize| {
-        bytes.iter().skip(4 * i).take(4).rev().fold(0_u32, |n, &byte| n << 8 | u32::from(byte))
-    };
+    let word =
+        |twelve: [u8; 12], i: usize| u32::from_le_bytes([twelve[i], twelve[i + 1], twelve[i + 2], twelve[i + 3]]);
     let mut rest = bytes;
-    while rest.len() > 12 {
-        a = a.wrapping_add(word(rest, 0));
-        b = b.wrapping_add(word(rest, 1));
-        c = c.wrapping_add(word(rest, 2));
+    while let Some((&twelve, after)) = rest.split_first_chunk::<12>().filter(|(_, after)| !after.is_empty()) {
+        a = a.wrapping_add(word(twelve, 0));
+        b = b.wrapping_add(word(twelve, 4));
+        c = c.wrapping_add(word(twelve, 8));
         for turn in [4, 6, 8, 16, 19, 4] {
             a = a.wrapping_sub(c) ^ c.rotate_left(turn);
             c = c.wrapping_add(b);
             (a, b, c) = (b, c, a);
         }
-        rest = &rest[12..];
+        rest = after;
     }
     if rest.is_empty() {
         return c;
     }
-    a = a.wrapping_add(word(rest, 0));
-    b = b.wrapping_add(word(rest, 1));
-    c = c.wrapping_add(word(rest, 2));
+    let mut twelve = [0; 12];
+    twelve[..rest.len()].copy_from_slice(rest);
+    a = a.wrapping_add(word(twelve, 0));
+    b = b.wrapping_add(word(twelve, 4));
+    c = c.wrapping_add(word(twelve, 8));
     for turn in [14, 11, 25, 16, 4, 14, 24] {
         c = (c ^ b).wrapping_sub(b.rotate_left(turn));
         (a, b, c) = (b, c, a);

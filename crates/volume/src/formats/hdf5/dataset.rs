@@ -95,7 +95,7 @@ pub(crate) fn open(path: &Path, address: &Address, options: &OpenOptions) -> Res
     };
     let [z, y, x] = along(axes, &space.dims, 1);
     let extent = Extent::new(z, y, x);
-    let bytes = extent.checked_voxels().and_then(|n| n.checked_mul(8)).filter(|&n| n <= i64::MAX as u64);
+    let bytes = extent.checked_voxels().and_then(|n| n.checked_mul(8)).filter(|&n| i64::try_from(n).is_ok());
     if extent.is_empty() || bytes.is_none() {
         let expected = "at least one voxel, less than 2⁶³ bytes";
         return Err(VolumeError::malformed(place, format!("a dataset of {}", words(&space.dims)), expected));
@@ -244,7 +244,11 @@ impl Dataset {
         let size = found.size.unwrap_or(bytes);
         let most = Pipeline::most_stored(bytes);
         if size > most {
-            return Err(source.malformed(&part, format!("{size} bytes for a chunk of {bytes}"), format!("at most {most}")));
+            return Err(source.malformed(
+                &part,
+                format!("{size} bytes for a chunk of {bytes}"),
+                format!("at most {most}"),
+            ));
         }
         let raw = source.raw(&part, source.absolute(&part, found.address, size)?, size)?;
         let partial = at.iter().zip(chunk).zip(dims).any(|((i, c), n)| (i + 1) * c > *n);
@@ -272,7 +276,8 @@ impl Dataset {
         let wrong = |e: DoesNotFit| too_large_a_number(&self.source.place(part), &e.0);
         for z in 0..region.extent.z {
             for y in 0..region.extent.y {
-                let from = (first[0] + z) as usize * step[0] + (first[1] + y) as usize * step[1] + first[2] as usize * step[2];
+                let from =
+                    (first[0] + z) as usize * step[0] + (first[1] + y) as usize * step[1] + first[2] as usize * step[2];
                 let bytes = if step[2] == 1 {
                     &raw[from * element..(from + width) * element]
                 } else {

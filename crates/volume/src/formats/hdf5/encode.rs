@@ -49,11 +49,15 @@ struct Sink<'a, W> {
 }
 
 impl<W: Write> Sink<'_, W> {
+    /// The address of what comes next.
+    const fn next(&self) -> u64 {
+        self.at.next_multiple_of(8)
+    }
+
     /// Writes at a multiple of 8; the address.
     fn put(&mut self, bytes: &[u8]) -> io::Result<u64> {
-        let padding = (self.at.next_multiple_of(8) - self.at) as usize;
-        self.to.write_all(&[0; 8][..padding])?;
-        let at = self.at + padding as u64;
+        let at = self.next();
+        self.to.write_all(&[0; 8][..(at - self.at) as usize])?;
         self.to.write_all(bytes)?;
         self.at = at + bytes.len() as u64;
         Ok(at)
@@ -101,13 +105,13 @@ impl Metadata<'_> {
         let leaves = chunks.chunks(2 * CHUNK_K);
         // Leaves are made one at a time: only their first keys are kept.
         let last = chunks.len().div_ceil(2 * CHUNK_K).saturating_sub(1);
-        let mut at = self.node_start(sink);
+        let mut at = sink.next();
         for (i, leaf) in leaves.enumerate() {
             let entries: Vec<_> = leaf.iter().map(|(n, c)| (self.key(*n, c.size), c.address)).collect();
             let next = chunks.get((i + 1) * 2 * CHUNK_K).map_or_else(|| self.last_key(), |(n, c)| self.key(*n, c.size));
             let first = entries[0].0.clone();
-            children.push((first, sink.put(&self.node(0, &entries, &next, at, i > 0, i < last))?));
-            at = self.node_start(sink);
+            children.push((first, sink.put(&node(0, &entries, &next, at, i > 0, i < last))?));
+            at = sink.next();
         }
         let mut level = 1;
         while children.len() > 1 {
@@ -115,36 +119,13 @@ impl Metadata<'_> {
             let last = children.len().div_ceil(2 * CHUNK_K) - 1;
             for (i, entries) in children.chunks(2 * CHUNK_K).enumerate() {
                 let next = children.get((i + 1) * 2 * CHUNK_K).map_or_else(|| self.last_key(), |(key, _)| key.clone());
-                let at = self.node_start(sink);
-                above.push((entries[0].0.clone(), sink.put(&self.node(level, entries, &next, at, i > 0, i < last))?));
+                let at = sink.next();
+                above.push((entries[0].0.clone(), sink.put(&node(level, entries, &next, at, i > 0, i < last))?));
             }
             children = above;
             level += 1;
         }
         Ok(children.first().map_or(UNDEFINED, |(_, at)| *at))
-    }
-
-    fn node_start(&self, sink: &Sink<'_, impl Write>) -> u64 {
-        sink.at.next_multiple_of(8)
-    }
-
-    /// A node at `at`, at its full size. Those of a level follow each other.
-    fn node(&self, level: u8, entries: &[(Vec<u8>, u64)], next: &[u8], at: u64, left: bool, right: bool) -> Vec<u8> {
-        let size = (24 + 2 * CHUNK_K * 8 + (2 * CHUNK_K + 1) * next.len()).next_multiple_of(8);
-        let mut node = b"TREE".to_vec();
-        node.extend([1, level]);
-        node.extend((entries.len() as u16).to_le_bytes());
-        node.extend(words(&[
-            if left { at - size as u64 } else { UNDEFINED },
-            if right { at + size as u64 } else { UNDEFINED },
-        ]));
-        for (key, child) in entries {
-            node.extend(key);
-            node.extend(child.to_le_bytes());
-        }
-        node.extend(next);
-        node.resize(size, 0);
-        node
     }
 
     /// The messages of the dataset.
@@ -190,6 +171,25 @@ impl Metadata<'_> {
     }
 }
 
+/// A node at `at`, at its full size. Those of a level follow each other.
+fn node(level: u8, entries: &[(Vec<u8>, u64)], next: &[u8], at: u64, left: bool, right: bool) -> Vec<u8> {
+    let size = (24 + 2 * CHUNK_K * 8 + (2 * CHUNK_K + 1) * next.len()).next_multiple_of(8);
+    let mut node = b"TREE".to_vec();
+    node.extend([1, level]);
+    node.extend((entries.len() as u16).to_le_bytes());
+    node.extend(words(&[
+        if left { at - size as u64 } else { UNDEFINED },
+        if right { at + size as u64 } else { UNDEFINED },
+    ]));
+    for (key, child) in entries {
+        node.extend(key);
+        node.extend(child.to_le_bytes());
+    }
+    node.extend(next);
+    node.resize(size, 0);
+    node
+}
+
 /// Numbers of 64 bits.
 fn words(numbers: &[u64]) -> Vec<u8> {
     numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
@@ -228,13 +228,11 @@ fn dataspace(sizes: &[u64]) -> Vec<u8> {
 
 fn number_type(voxel_type: VoxelType) -> Vec<u8> {
     let bytes = voxel_type.bytes() as u8;
-    match voxel_type {
-        VoxelType::F32 => vec![0x11, 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0],
-        _ => {
-            let signed = u8::from(voxel_type == VoxelType::I16) << 3;
-            vec![0x10, signed, 0, 0, bytes, 0, 0, 0, 0, 0, 8 * bytes, 0]
-        }
+    if voxel_type == VoxelType::F32 {
+        return vec![0x11, 0x20, 31, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0];
     }
+    let signed = u8::from(voxel_type == VoxelType::I16) << 3;
+    vec![0x10, signed, 0, 0, bytes, 0, 0, 0, 0, 0, 8 * bytes, 0]
 }
 
 /// 64-bit floating point.

@@ -70,16 +70,10 @@ fn links(source: &Source, object: &Object, visit: &mut Visit<'_>) -> Result<(), 
 }
 
 /// The entries of a symbol table node.
-fn symbols(
-    source: &Source,
-    part: &str,
-    heap: &LocalHeap,
-    at: u64,
-    visit: &mut Visit<'_>,
-) -> Result<(), VolumeError> {
+fn symbols(source: &Source, part: &str, heap: &LocalHeap, at: u64, visit: &mut Visit<'_>) -> Result<(), VolumeError> {
     let start = source.bytes(part, at, 8)?;
     let mut cursor = Cursor::new(source, part, &start);
-    cursor.signature(b"SNOD", 1)?;
+    cursor.signature(*b"SNOD", 1)?;
     cursor.skip(1)?;
     let count = usize::from(cursor.u16()?);
     let size = 2 * source.offset_size + 24;
@@ -114,7 +108,7 @@ fn link(source: &Source, part: &str, bytes: &[u8], visit: &mut Visit<'_>) -> Res
     let flags = cursor.u8()?;
     let link_kind = if flags & 8 == 0 { 0 } else { cursor.u8()? };
     cursor.skip(if flags & 4 == 0 { 0 } else { 8 })?;
-    cursor.skip(if flags & 0x10 == 0 { 0 } else { 1 })?;
+    cursor.skip(usize::from(flags & 0x10 != 0))?;
     let length = cursor.unsigned(1 << (flags & 3))?;
     let name = cursor.take(usize::try_from(length).unwrap_or(usize::MAX))?;
     let target = match link_kind {

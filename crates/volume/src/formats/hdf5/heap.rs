@@ -14,7 +14,7 @@ impl LocalHeap {
         let size = 8 + 2 * source.length_size + source.offset_size;
         let bytes = source.bytes(part, at, size as u64)?;
         let mut cursor = Cursor::new(source, part, &bytes);
-        cursor.signature(b"HEAP", 0)?;
+        cursor.signature(*b"HEAP", 0)?;
         cursor.skip(3)?;
         let size = cursor.length()?;
         cursor.length()?;
@@ -50,7 +50,7 @@ impl FractalHeap {
         let size = 26 + 12 * source.length_size + 3 * source.offset_size;
         let bytes = source.bytes(part, at, size as u64)?;
         let mut cursor = Cursor::new(source, part, &bytes);
-        cursor.signature(b"FRHP", 0)?;
+        cursor.signature(*b"FRHP", 0)?;
         cursor.skip(2)?;
         if cursor.u16()? != 0 {
             let expected = "one without filters".to_owned();
@@ -99,7 +99,8 @@ impl FractalHeap {
 
     /// The direct block at an offset of the heap: its address, its size, the place in it.
     fn locate(&self, source: &Source, part: &str, offset: u64) -> Result<(u64, u64, u64), VolumeError> {
-        let outside = || source.malformed(part, format!("an object at {offset} of a heap"), "a place inside its blocks");
+        let outside =
+            || source.malformed(part, format!("an object at {offset} of a heap"), "a place inside its blocks");
         let mut at = self.root.ok_or_else(outside)?;
         let (mut rows, mut offset) = (self.rows, offset);
         if rows == 0 {
@@ -123,7 +124,8 @@ impl FractalHeap {
             if bytes != b"FHIB" {
                 return Err(source.malformed(part, format!("'{}'", bytes.escape_ascii()), "'FHIB'"));
             }
-            let entry = (head as u64).saturating_add((u64::from(row) * self.width + column) * source.offset_size as u64);
+            let entry =
+                (head as u64).saturating_add((u64::from(row) * self.width + column) * source.offset_size as u64);
             let entry = source.bytes(part, at.saturating_add(entry), source.offset_size as u64)?;
             let child = Cursor::new(source, part, &entry).address()?.ok_or_else(outside)?;
             if row < direct_rows {

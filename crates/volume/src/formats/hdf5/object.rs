@@ -154,7 +154,7 @@ fn second(source: &Source, part: &str, at: u64) -> Result<Vec<Message>, VolumeEr
     let after = source.len.saturating_sub(source.absolute(part, at, 0)?).min(34);
     let prefix = source.bytes(part, at, after)?;
     let mut cursor = Cursor::new(source, part, &prefix);
-    cursor.signature(b"OHDR", 2)?;
+    cursor.signature(*b"OHDR", 2)?;
     let flags = cursor.u8()?;
     cursor.skip(if flags & 0x20 == 0 { 0 } else { 16 })?;
     cursor.skip(if flags & 0x10 == 0 { 0 } else { 4 })?;

@@ -219,7 +219,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Four letters that must stand here, and the version behind them.
-    pub(super) fn signature(&mut self, letters: &[u8; 4], version: u8) -> Result<(), VolumeError> {
+    pub(super) fn signature(&mut self, letters: [u8; 4], version: u8) -> Result<(), VolumeError> {
         let found = self.take(4)?;
         if found != letters {
             let found = format!("'{}'", found.escape_ascii());

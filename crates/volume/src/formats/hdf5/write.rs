@@ -111,7 +111,7 @@ impl Hdf5Writer {
     fn missing(&self, chunks: &BTreeMap<u64, Option<Chunk>>) -> Option<Region> {
         let count = self.counts().checked_voxels().unwrap_or(u64::MAX);
         let gap = (0..).zip(chunks.keys()).find(|(i, key)| i != *key).map(|(i, _)| i);
-        let number = gap.or_else(|| (chunks.len() as u64) .lt(&count).then_some(chunks.len() as u64))?;
+        let number = gap.or_else(|| (chunks.len() as u64).lt(&count).then_some(chunks.len() as u64))?;
         let first = encode::first_voxel(number, self.counts(), self.chunk);
         Some(Region::new(Index::new(first[0], first[1], first[2]), self.chunk))
     }

@@ -155,12 +155,7 @@ impl Statistics {
 }
 
 /// A header of MRC2014, little-endian.
-pub(super) fn encode(
-    extent: Extent,
-    mode: i32,
-    voxel_size: Option<VoxelSize>,
-    statistics: Statistics,
-) -> [u8; HEADER] {
+pub(super) fn encode(extent: Extent, mode: i32, voxel_size: Option<VoxelSize>, statistics: Statistics) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
     let sizes = [extent.x, extent.y, extent.z].map(|n| n as i32);
@@ -231,9 +226,8 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let error = |at: usize, bytes: &[u8]| {
-            with(|h| h[at..at + bytes.len()].copy_from_slice(bytes)).unwrap_err().to_string()
-        };
+        let error =
+            |at: usize, bytes: &[u8]| with(|h| h[at..at + bytes.len()].copy_from_slice(bytes)).unwrap_err().to_string();
         assert!(error(64, &[3, 0, 0, 0, 2, 0, 0, 0, 1]).contains("[3, 2, 1] (MAPC"));
         assert!(error(0, &[0; 4]).contains("0 columns"));
         assert!(error(8, &[255; 4]).contains("-1 sections"));
