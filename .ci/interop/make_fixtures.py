@@ -1,6 +1,6 @@
 """Makes crates/volume/tests/fixtures: small files as other programs write them.
 
-    pip install zarr tifffile imagecodecs pypng pillow numpy tensorstore
+    pip install zarr tifffile imagecodecs pypng pillow numpy tensorstore h5py mrcfile
     python .ci/interop/make_fixtures.py crates/volume/tests/fixtures
 
 Voxel (z, y, x) is (37 z + 11 y + 5 x) mod 251, times 257 in 16 bits; `crates/volume/tests/fixtures.rs` computes the same.
@@ -11,6 +11,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import h5py
+import mrcfile
 import numpy as np
 import png
 import tensorstore
@@ -139,3 +141,57 @@ for chunk in (OUT / "precomputed-gzip").glob("*_*_*/*"):
     # As CloudVolume writes to a folder.
     chunk.with_name(chunk.name + ".gz").write_bytes(gzip.compress(chunk.read_bytes(), mtime=0))
     chunk.unlink()
+
+# HDF5: the oldest and the newest format, each chunk index.
+IN_UM = {"element_size_um": np.float32([0.05, 0.0046, 0.005])}
+IN_NM = {"resolution": [50.0, 4.6, 5.0]}
+
+
+def hdf5(name, data, libver="earliest", attributes=(), others=0, **more):
+    with h5py.File(OUT / name, "w", libver=libver) as file:
+        file["table"] = [[1, 2], [3, 4]]
+        for i in range(others):
+            file[f"value {i}"] = i
+        dataset = file.create_dataset("data/volume", data=data, **more)
+        for key, value in dict(attributes).items():
+            dataset.attrs[key] = value
+
+
+hdf5("contiguous-big-endian.h5", U16.astype(">u2"), attributes=IN_UM)
+hdf5("chunked.h5", U16, chunks=(2, 8, 10), compression="gzip", shuffle=True, attributes=IN_NM)
+hdf5("chunked-lzf-checked.h5", U8, chunks=(1, 8, 16), compression="lzf", fletcher32=True)
+hdf5("one-chunk.h5", U8, "latest", chunks=U8.shape, compression="gzip")
+hdf5("fixed-array.h5", U16, "v110", chunks=(1, 8, 10), compression="gzip", attributes={**{f"a{i}": i for i in range(12)}, **IN_NM})
+hdf5("fixed-array-pages.h5", U8, "latest", chunks=(1, 2, 1), others=20)
+hdf5("extensible-array.h5", U8, "latest", chunks=(1, 2, 2), maxshape=(None, 21, 34))
+hdf5("b-tree-2.h5", U8[None], "latest", chunks=(1, 1, 4, 4), maxshape=(1, None, None, 34), fletcher32=True)
+with h5py.File(OUT / "compact-links.h5", "w", libver="latest") as file:
+    create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    create.set_layout(h5py.h5d.COMPACT)
+    group = file.create_group("data")
+    dataset = h5py.h5d.create(group.id, b"volume", h5py.h5t.NATIVE_UINT8, h5py.h5s.create_simple(U8.shape), create)
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, U8.copy())
+    group["round"] = file
+    file["again"] = group
+    file["soft"] = h5py.SoftLink("data/./volume")
+    file["here"], file["there"] = h5py.SoftLink("/there"), h5py.SoftLink("here")
+    file["nowhere"], file["elsewhere"] = h5py.SoftLink("/absent"), h5py.ExternalLink("other.h5", "/volume")
+with h5py.File(OUT / "two-volumes.h5", "w") as file:
+    file["raw"], file["labels/neurons"] = U8, U16.astype(np.uint64)
+    file["channels"], file["text"] = np.zeros((2, 3, 4, 5)), "text"
+    file.create_dataset("outside", shape=U8.shape, dtype="u1", external=[("outside.raw", 0, U8.nbytes)])
+    file.create_dataset("packed", data=U16, chunks=(3, 21, 34), scaleoffset=0)
+
+# MRC.
+with mrcfile.new(OUT / "big-endian-extended.mrc") as file:
+    file.set_data(U16)
+    file.voxel_size = (50.0, 46.0, 500.0)
+    file.set_extended_header(np.zeros(100, np.uint8))
+    header = file.header.astype(file.header.dtype.newbyteorder(">"))
+    header["machst"] = [0x11, 0x11, 0, 0]
+(OUT / "big-endian-extended.mrc").write_bytes(header.tobytes() + bytes(100) + U16.astype(">u2").tobytes())
+with mrcfile.new(OUT / "imod-bytes.rec") as file:
+    file.set_data(U8.view(np.int8))
+content = bytearray((OUT / "imod-bytes.rec").read_bytes())
+content[152:160] = np.array([1146047817, 0], "<i4").tobytes()
+(OUT / "imod-bytes.rec").write_bytes(content)

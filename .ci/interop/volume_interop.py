@@ -1,6 +1,7 @@
-"""Checks Deep3M's volume formats against the programs of the field: zarr-python, tifffile, imageio (Pillow), TensorStore.
+"""Checks Deep3M's volume formats against the programs of the field: zarr-python, tifffile, imageio (Pillow), TensorStore,
+h5py, mrcfile.
 
-    pip install zarr tifffile imageio imagecodecs numpy tensorstore
+    pip install zarr tifffile imageio imagecodecs numpy tensorstore h5py mrcfile
     cargo build -p deep3m-volume --example volume_copy
     python .ci/interop/volume_interop.py target/debug/examples/volume_copy
 
@@ -8,13 +9,16 @@ Every case is written by one side and read by the other, voxel for voxel, with t
 """
 
 import gzip
+import io
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import h5py
 import imageio.v3 as iio
+import mrcfile
 import numcodecs
 import numpy as np
 import tensorstore
@@ -295,6 +299,199 @@ reads("png palette of greys", folder(labels, "png", lambda p, s: palette(p, s, n
 reads("png 1 bit", folder(bits, "png", lambda p, s: __import__("PIL.Image").Image.fromarray(s).save(p)), bits.astype(np.uint8))
 
 
+# HDF5 from h5py.
+def hdf5(data, libver="earliest", name="a/b/volume", attributes=(), base=0, fill=None, name_it=False, others=0, **more):
+    """A file with one volume, and with other things around it that are none; from the oldest or the newest format."""
+
+    def make(path):
+        path = path.with_suffix(".h5")
+        with h5py.File(path, "w", libver=libver, **({"userblock_size": base} if base else {})) as file:
+            file.create_dataset("table", data=np.arange(12.0).reshape(3, 4))
+            file["a/text"] = "no volume"
+            for i in range(others):
+                file[f"a/b/number {i}"] = i
+            dataset = file.create_dataset(name, shape=data.shape, dtype=data.dtype, fillvalue=fill, **more)
+            if fill is None:
+                dataset[...] = data
+            dataset.attrs["note"] = "beside the volume"
+            for key, value in dict(attributes).items():
+                dataset.attrs[key] = value
+        return Path(f"{path}:/{name}") if name_it else path
+
+    return make
+
+
+IN_UM = {"element_size_um": [0.05, 0.0046, 0.005]}
+IN_NM = {"resolution": [50.0, 4.6, 5.0]}
+NATIVE = lambda data: data.astype(data.dtype.newbyteorder("="))
+for libver in ("earliest", "v108", "v110", "latest"):
+    for data in (U8, U16, U32, I16, F32, U16.astype(">u2"), I16.astype(">i2"), F32.astype(">f4")):
+        reads(f"hdf5 {libver} {data.dtype} contiguous", hdf5(data, libver, attributes=IN_UM), NATIVE(data), SIZE)
+        reads(f"hdf5 {libver} {data.dtype} chunked", hdf5(data, libver, chunks=(2, 16, 20), compression="gzip", shuffle=True), NATIVE(data), None)
+    for name, more in {
+        "uncompressed": {"chunks": (3, 32, 40)},
+        "one chunk": {"chunks": U16.shape, "compression": "gzip"},
+        "one chunk, uncompressed": {"chunks": U16.shape},
+        "lzf": {"chunks": (3, 32, 40), "compression": "lzf"},
+        "lzf and shuffle": {"chunks": (3, 32, 40), "compression": "lzf", "shuffle": True},
+        "fletcher32": {"chunks": (3, 32, 40), "fletcher32": True},
+        "all filters": {"chunks": (3, 32, 40), "fletcher32": True, "shuffle": True, "compression": "gzip", "compression_opts": 9},
+        "automatic chunks": {"chunks": True, "compression": "gzip"},
+        "small chunks": {"chunks": (1, 3, 5), "compression": "gzip"},
+        "growing along z": {"chunks": (1, 16, 20), "maxshape": (None, 65, 93), "compression": "gzip"},
+        "growing along x, small chunks": {"chunks": (1, 2, 2), "maxshape": (7, 65, None)},
+        "growing along z and y": {"chunks": (2, 16, 20), "maxshape": (None, None, 93), "compression": "gzip"},
+        "growing along all, small chunks": {"chunks": (1, 3, 3), "maxshape": (None, None, None)},
+        "growing to a limit": {"chunks": (2, 16, 20), "maxshape": (20, 100, 100), "fletcher32": True},
+    }.items():
+        reads(f"hdf5 {libver} {name}", hdf5(U16, libver, **more), U16, None)
+    reads(f"hdf5 {libver} many names", hdf5(U8, libver, others=300, name_it=True, attributes=IN_NM), U8, SIZE)
+    many = {f"attribute {i}": i for i in range(40)}
+    reads(f"hdf5 {libver} many attributes", hdf5(U8, libver, attributes={**many, **IN_NM}), U8, SIZE)
+    reads(f"hdf5 {libver} user block", hdf5(U16, libver, base=2048, chunks=(2, 16, 20)), U16, None)
+    reads(f"hdf5 {libver} never written", hdf5(np.full_like(U16, 300), libver, fill=300, chunks=(2, 16, 20)), np.full_like(U16, 300))
+    reads(f"hdf5 {libver} never written, contiguous", hdf5(np.full_like(F32, 0.5), libver, fill=0.5), np.full_like(F32, 0.5))
+reads("hdf5 more axes", hdf5(U8[None, None], chunks=(1, 1, 2, 16, 20)), U8)
+reads("hdf5 channel behind", hdf5(U8[..., None], chunks=(2, 16, 20, 1), maxshape=(7, 65, 93, 4)), U8)
+reads("hdf5 wide chunks behind", hdf5(U16[..., None], chunks=(2, 16, 20, 3), maxshape=(7, 65, 93, None), compression="gzip"), U16)
+reads("hdf5 one section", hdf5(U8[0], name="section", name_it=True), U8[:1])
+reads("hdf5 64-bit labels", hdf5(U16.astype(np.uint64), name="volumes/labels", name_it=True, chunks=(2, 16, 20)), U16.astype(np.uint32))
+reads("hdf5 32-bit labels with sign", hdf5(U16.astype(np.int32)), U16.astype(np.uint32))
+reads("hdf5 truth values", hdf5(bits), bits.astype(np.uint8))
+reads("hdf5 signed bytes", hdf5((U8 // 2).astype(np.int8) - 50), (U8 // 2).astype(np.int16) - 50)
+reads("hdf5 half precision", hdf5(F32.astype(np.float16)), F32.astype(np.float16).astype(np.float32))
+reads("hdf5 double precision", hdf5(F32.astype(np.float64)), F32)
+reads("hdf5 micrometres in 32 bits", hdf5(U8, attributes={"element_size_um": np.float32([0.05, 0.0046, 0.005])}), U8, SIZE)
+reads("hdf5 whole nanometres", hdf5(U8, attributes={"resolution": [40, 4, 4]}), U8, (40.0, 4.0, 4.0))
+reads("hdf5 voxel_size", hdf5(U8, attributes={"voxel_size": [40, 4, 4]}), U8, (40.0, 4.0, 4.0))
+
+
+def compact(libver):
+    def make(path):
+        path = path.with_suffix(".h5")
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_layout(h5py.h5d.COMPACT)
+        with h5py.File(path, "w", libver=libver) as file:
+            small = U16[:3, :21, :34].copy()
+            space = h5py.h5s.create_simple(small.shape)
+            dataset = h5py.h5d.create(file.id, b"small", h5py.h5t.NATIVE_UINT16, space, plist)
+            dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, small)
+        return path
+
+    return make
+
+
+def linked(path):
+    path = path.with_suffix(".h5")
+    with h5py.File(path, "w") as file:
+        file["data/volume"] = U8
+        file["again"] = file["data/volume"]
+        file["soft"] = h5py.SoftLink("/data/volume")
+    return Path(f"{path}:/soft")
+
+
+for libver in ("earliest", "latest"):
+    reads(f"hdf5 {libver} compact", compact(libver), U16[:3, :21, :34])
+reads("hdf5 soft link", linked, U8)
+for ending in ("hdf5", "hdf", "H5"):
+    reads(f"hdf5 .{ending}", lambda path, ending=ending: hdf5(U8)(path).rename(path.with_suffix("." + ending)), U8)
+
+
+def refuses(name, make, *words):
+    """Deep3M must say why it does not read what `make` writes."""
+
+    def check():
+        with tempfile.TemporaryDirectory() as folder:
+            path = make(Path(folder) / "in")
+            try:
+                copy(path, Path(folder) / "out.zarr")
+            except RuntimeError as error:
+                missing = [word for word in (str(path), *words) if word not in str(error)]
+                assert not missing, (missing, str(error))
+            else:
+                raise AssertionError("read all the same")
+
+    case("refuses " + name, check)
+
+
+def external(path):
+    path = path.with_suffix(".h5")
+    with h5py.File(path, "w") as file:
+        file["elsewhere"] = h5py.ExternalLink("other.h5", "/volume")
+        file.create_dataset("outside", shape=U8.shape, dtype="u1", external=[(str(path) + ".raw", 0, U8.nbytes)])
+        layout = h5py.VirtualLayout(shape=U8.shape, dtype="u1")
+        layout[...] = h5py.VirtualSource("other.h5", "volume", shape=U8.shape)
+        file.create_virtual_dataset("virtual", layout)
+    return path
+
+
+for name, word in {"elsewhere": "link into another file", "outside": "in other files", "virtual": "virtual"}.items():
+    refuses(f"hdf5 {name}", lambda path, name=name: Path(f"{external(path)}:/{name}"), word)
+
+
+def two(path):
+    path = path.with_suffix(".h5")
+    with h5py.File(path, "w") as file:
+        file["raw"], file["labels/neurons"] = U8, U32
+    return path
+
+
+refuses("hdf5 two volumes", two, "/labels/neurons (7 × 65 × 93), /raw (7 × 65 × 93)", "vol.h5:/group/dataset")
+refuses("hdf5 no such name", lambda path: Path(f"{two(path)}:/labels/neuron"), "no 'neuron'; there is neurons")
+refuses("hdf5 scale-offset", hdf5(U16, chunks=(2, 16, 20), scaleoffset=0, name_it=True), "filter 6 (scale-offset)")
+refuses("hdf5 channels", hdf5(np.stack([U8, U8]), name_it=True), "2 × 7 × 65 × 93")
+refuses("hdf5 large labels", hdf5(np.full(U8.shape, 2**64 - 1, np.uint64)), "18446744073709551615", "section 0")
+
+
+# MRC from mrcfile.
+def mrc(data, size=SIZE, extended=None, stamp=None):
+    def make(path):
+        path = path.with_suffix(".mrc")
+        with mrcfile.new(path) as file:
+            file.set_data(data)
+            if size:
+                file.voxel_size = tuple(10 * s for s in size[::-1])
+            if extended:
+                file.set_extended_header(np.arange(extended, dtype=np.uint8))
+        if stamp is not None:
+            # IMOD's fields: its stamp, and whether bytes have a sign.
+            raw = bytearray(path.read_bytes())
+            raw[152:160] = np.array([1146047817, stamp], "<i4").tobytes()
+            path.write_bytes(raw)
+        return path
+
+    return make
+
+
+for data in (U16, I16, F32):
+    reads(f"mrc {data.dtype}", mrc(data), data, SIZE)
+reads("mrc float16", mrc(F32.astype(np.float16)), F32.astype(np.float16).astype(np.float32), SIZE)
+signed = (U8.astype(np.int16) - 128).astype(np.int8)
+reads("mrc int8", mrc(signed), signed.astype(np.int16), SIZE)
+reads("mrc bytes of IMOD", mrc(signed, stamp=0), signed.view(np.uint8), SIZE)
+reads("mrc bytes of IMOD with sign", mrc(signed, stamp=1), signed.astype(np.int16), SIZE)
+reads("mrc extended header", mrc(I16, extended=777), I16, SIZE)
+reads("mrc without voxel size", mrc(I16, None), I16, None)
+for ending in ("rec", "st", "map", "ali"):
+    reads(f"mrc .{ending}", lambda path, ending=ending: mrc(U16)(path).rename(path.with_suffix("." + ending)), U16, SIZE)
+refuses("mrc complex", mrc(F32.astype(np.complex64)), "mode 4 (complex numbers)")
+
+
+def big_endian(path):
+    """As an old SGI wrote it: every field and every voxel turned round."""
+    path = mrc(F32)(path)
+    with mrcfile.open(path) as file:
+        header = file.header.copy()
+    header = header.astype(header.dtype.newbyteorder(">"))
+    header["machst"] = [0x11, 0x11, 0, 0]
+    path.write_bytes(header.tobytes() + F32.astype(">f4").tobytes())
+    mrcfile.read(path)  # it is one
+    return path
+
+
+reads("mrc big-endian", big_endian, F32, SIZE)
+
+
 def read_tiff(path):
     with tifffile.TiffFile(path) as tif:
         assert tif.is_imagej and tif.imagej_metadata["unit"] == "micron", tif.imagej_metadata
@@ -311,6 +508,42 @@ for data in (U8, U16, U32, I16, F32):
     writes(f"ome-zarr {data.dtype}", data, "out.zarr", read_zarr)
     writes(f"tiff stack {data.dtype}", data, "out.tif", read_tiff)
     writes(f"tiff folder {data.dtype}", data, "out", read_folder("*.tif", tifffile.imread), "tiff-folder")
+def read_hdf5(name):
+    def read(path):
+        with h5py.File(str(path).split(":")[0]) as file:
+            dataset = file[name]
+            np.testing.assert_allclose(dataset.attrs["resolution"], dataset.attrs["element_size_um"] * 1e3, rtol=1e-12)
+            return dataset[...], dataset.attrs["resolution"]
+
+    return read
+
+
+def read_mrc(path):
+    assert mrcfile.validate(path, print_file=io.StringIO())
+    with mrcfile.open(path) as file:
+        header, data = file.header, file.data
+        for found, expected in [(header.dmin, data.min()), (header.dmax, data.max()), (header.dmean, data.mean(dtype=float)), (header.rms, data.std(dtype=float))]:
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+        return data.copy(), [float(file.voxel_size[axis]) / 10 for axis in "zyx"]
+
+
+for data in (U8, U16, U32, I16, F32, np.zeros_like(U16), volume(np.uint8, (70, 300, 400)), volume(np.uint16, (40, 500, 900))):
+    for out, name in {"out.h5": "volume", "out.hdf5:/a/b/c": "a/b/c"}.items():
+        writes(f"hdf5 {data.dtype} {data.shape} {out}", data, out, read_hdf5(name))
+for data in (U16, I16, F32):
+    writes(f"mrc {data.dtype}", data, "out.mrc", read_mrc)
+
+
+def eight_bits():
+    with tempfile.TemporaryDirectory() as folder:
+        source = ome_zarr(U8, SIZE)(Path(folder) / "in")
+        copy(source, Path(folder) / "out.rec")
+        found, _ = read_mrc(Path(folder) / "out.rec")
+        assert found.dtype == np.uint16
+        np.testing.assert_array_equal(found, U8)
+
+
+case("writes mrc uint8 as uint16", eight_bits)
 for data in (U8, U16):
     writes(f"png folder {data.dtype}", data, "out", read_folder("*.png", iio.imread))
 

@@ -10,6 +10,8 @@
 //! | OME-Zarr | folder `….zarr` | 0.3 to 0.5, also sharded; plain Zarr arrays; every type | 0.5 (zstd, also sharded), 0.4 (Blosc) |
 //! | TIFF stack | `….tif`, `….tiff` | pages, ImageJ, OME-TIFF, BigTIFF; strips and tiles; 1 to 32 bits, also signed and floating point | as Fiji does, Deflate |
 //! | Neuroglancer precomputed | folder with `info` or `….precomputed`; `precomputed://PATH` | raw and compressed_segmentation, also sharded; 64-bit labels that fit 32 | raw; labels as compressed_segmentation |
+//! | HDF5 | `….h5:/dataset`, `….hdf5`, `….hdf` | chunked, contiguous, compact; deflate, LZF, shuffle; whole numbers, floating point | chunked, deflate; voxel size for Fiji and CREMI's tools |
+//! | MRC | `….mrc`, `….rec`, `….st`, `….map`, `….ali` | modes 0, 1, 2, 6, 12; either byte order | modes 1, 2, 6 (8-bit voxels as 16-bit ones) |
 //! | PNG slices | folder | grey or palette, 1 to 16 bits | 8, 16 bits |
 //! | TIFF slices | folder | as a stack | as a stack ([`create_as`]) |
 //!

@@ -1,6 +1,6 @@
 //! From an address to a format.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::convert::is_state;
 use crate::files::object::ObjectFiles;
 use crate::files::{self, Address, Files, LocalFiles};
 use crate::formats::precomputed::{self, PrecomputedWriter};
-use crate::formats::{ome_zarr, slices, tiff};
+use crate::formats::{hdf5, mrc, ome_zarr, slices, tiff};
 use crate::{Place, Volume, VolumeError, VolumeSpec, VolumeWriter, fs};
 
 /// How a volume is stored.
@@ -28,6 +28,10 @@ pub enum Format {
     OmeZarr,
     /// A Neuroglancer precomputed volume, its first scale.
     Precomputed,
+    /// One dataset of an HDF5 file.
+    Hdf5,
+    /// An MRC file, as IMOD and electron tomography have them.
+    Mrc,
 }
 
 /// How to open a volume.
@@ -61,8 +65,9 @@ impl OpenOptions {
 /// `gs://`, `az://`, `abfs://`, `https://`. Credentials come from the environment (`AWS_ACCESS_KEY_ID` and the like).
 ///
 /// A folder with `zarr.json` (or Zarr v2's `.zattrs` or `.zarray`) is OME-Zarr, one with `info` (or a scale's folder in it) a
-/// precomputed volume, which may also be given as `precomputed://PATH`; another folder is its slices, a `.tif` or `.tiff` file a stack, a `.png` file a
-/// volume of one section.
+/// precomputed volume, which may also be given as `precomputed://PATH`; another folder is its slices, a `.tif` or `.tiff`
+/// file a stack, a `.png` file a volume of one section. `.h5`, `.hdf5` and `.hdf` files are HDF5: `vol.h5:/group/dataset` names a dataset, `vol.h5` stands
+/// for the only one of three axes. `.mrc`, `.rec`, `.st`, `.map` and `.ali` files are MRC.
 pub fn open(path: &Path) -> Result<Arc<dyn Volume>, VolumeError> {
     open_with(path, &OpenOptions::default())
 }
@@ -79,6 +84,9 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, 
     if let Some(files) = files::remote(path)? {
         return Ok(open_remote(path, &*files, options)?.into());
     }
+    if let Some(address) = hdf5::Address::of(path).filter(|address| !address.file.is_dir()) {
+        return Ok(hdf5::open(path, &address, options)?.into());
+    }
     let metadata = std::fs::metadata(path).map_err(|e| VolumeError::io(path, "open", e))?;
     let volume = if metadata.is_dir() {
         if ome_zarr::is_zarr(&LocalFiles { folder: path.to_owned() }, "")? {
@@ -92,13 +100,14 @@ pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Volume>, 
         match ending(path).as_deref() {
             Some("tif" | "tiff") => tiff::open_stack(path, options)?,
             Some("png") => slices::open_file(path, options)?,
+            Some("mrc" | "rec" | "st" | "map" | "ali") => mrc::open(path, options)?,
             other => {
                 return Err(VolumeError::Unsupported {
                     place: Place::file(path),
                     found: other.map_or("a file without ending".into(), |e| format!("a .{e} file")),
-                    expected:
-                        "a .tif, .tiff or .png file, a folder of such slices, an OME-Zarr or a precomputed folder"
-                            .into(),
+                    expected: "a .tif, .tiff, .png, .h5, .hdf5 or .mrc file, or a folder of slices, OME-Zarr or \
+                               precomputed"
+                        .into(),
                     hint: "Convert it, for example in Fiji with File > Save As > Tiff.".into(),
                 });
             }
@@ -132,13 +141,14 @@ fn ending(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
 
-/// Starts a new volume; the name's ending says the format: `.zarr` OME-Zarr, `.precomputed` Neuroglancer precomputed, `.tif` or `.tiff` a stack, a name without
-/// one of these endings a folder of PNG slices. [`create_as`] makes any format under any name.
+/// Starts a new volume; the name's ending says the format: `.zarr` OME-Zarr, `.precomputed` Neuroglancer precomputed, `.tif`
+/// or `.tiff` a stack, `.h5` or `.hdf5` HDF5 (`out.h5:/name` names the dataset), `.mrc` or `.rec` MRC, a name without one of
+/// these endings a folder of PNG slices. [`create_as`] makes any format under any name.
 ///
 /// OME-Zarr and precomputed volumes may also be made in object storage (`s3://bucket/vol.zarr`, `gs://`, `az://`, `abfs://`).
 ///
 /// With `overwrite`, what is there is removed first if it is a volume of the same format; a folder with anything else in
-/// it is left alone. A TIFF stack is replaced only when the new one is complete.
+/// it is left alone. A file is replaced only when the new one is complete, and an HDF5 file with other datasets not at all.
 ///
 /// # Errors
 /// [`VolumeError::Exists`] where something is there and `overwrite` is not set.
@@ -159,11 +169,15 @@ impl Format {
 
     /// The format in which [`create`] writes a volume of this name.
     pub fn of_output(path: &Path) -> Self {
+        if hdf5::Address::of(path).is_some() {
+            return Self::Hdf5;
+        }
         match ending(path).as_deref() {
             _ if precomputed::strip_prefix(path).is_some() => Self::Precomputed,
             Some("zarr") => Self::OmeZarr,
             Some("precomputed") => Self::Precomputed,
             Some("tif" | "tiff") => Self::TiffStack,
+            Some("mrc" | "rec") => Self::Mrc,
             _ => Self::PngFolder,
         }
     }
@@ -182,6 +196,8 @@ pub fn create_as(
         Format::Precomputed => Box::new(PrecomputedWriter::create(&files::at(path)?, path, spec)?),
         Format::OmeZarr => Box::new(ome_zarr::ZarrWriter::create(path, spec)?),
         Format::TiffStack => Box::new(tiff::StackWriter::create(path, spec)?),
+        Format::Hdf5 => Box::new(hdf5::Hdf5Writer::create(path, spec)?),
+        Format::Mrc => Box::new(mrc::MrcWriter::create(path, spec)?),
         Format::PngFolder => Box::new(slices::SliceWriter::png(path, spec)?),
         Format::TiffFolder => Box::new(slices::SliceWriter::tiff(path, spec)?),
     })
@@ -202,7 +218,9 @@ pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<
     if let Some(address) = Address::parse(path)? {
         return make_remote_room(path, &address, format, overwrite);
     }
-    let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let address = hdf5::Address::of(path).filter(|_| format == Format::Hdf5);
+    let file: PathBuf = address.as_ref().map_or_else(|| path.to_owned(), |address| address.file.clone());
+    let Ok(metadata) = std::fs::symlink_metadata(file) else { return Ok(()) };
     let refuse = |found: String| {
         Err(VolumeError::Unsupported {
             place: Place::file(path),
@@ -222,8 +240,13 @@ pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<
     if !overwrite {
         return Err(VolumeError::Exists { place: Place::file(path) });
     }
-    if format == Format::TiffStack {
-        return if metadata.is_file() { Ok(()) } else { refuse("something that is no file".into()) };
+    if !format.is_folder() {
+        let others = address.as_ref().filter(|_| metadata.is_file()).and_then(hdf5::holds_others);
+        return match others {
+            Some(others) => refuse(others),
+            None if metadata.is_file() => Ok(()),
+            None => refuse("something that is no file".into()),
+        };
     }
     if !metadata.is_dir() {
         return refuse("something that is no folder".into());

@@ -24,7 +24,7 @@ type Value = fn(u32) -> u32;
 const AS_IS: Value = |v| v;
 const TIMES_257: Value = |v| v * 257;
 
-const READABLE: [(&str, VoxelType, Value); 27] = [
+const READABLE: [(&str, VoxelType, Value); 38] = [
     ("big-endian-bigtiff-tiles-lzw.tif", VoxelType::U16, TIMES_257),
     ("strips-zstd.tif", VoxelType::U16, TIMES_257),
     ("strips-packbits.tif", VoxelType::U8, AS_IS),
@@ -52,6 +52,17 @@ const READABLE: [(&str, VoxelType, Value); 27] = [
     ("precomputed-sharded", VoxelType::U32, AS_IS),
     ("precomputed-sharded-raw", VoxelType::U16, TIMES_257),
     ("precomputed-gzip", VoxelType::U16, TIMES_257),
+    ("contiguous-big-endian.h5", VoxelType::U16, TIMES_257),
+    ("chunked.h5", VoxelType::U16, TIMES_257),
+    ("chunked-lzf-checked.h5", VoxelType::U8, AS_IS),
+    ("one-chunk.h5", VoxelType::U8, AS_IS),
+    ("fixed-array.h5", VoxelType::U16, TIMES_257),
+    ("fixed-array-pages.h5", VoxelType::U8, AS_IS),
+    ("extensible-array.h5", VoxelType::U8, AS_IS),
+    ("b-tree-2.h5", VoxelType::U8, AS_IS),
+    ("compact-links.h5", VoxelType::U8, AS_IS),
+    ("big-endian-extended.mrc", VoxelType::U16, TIMES_257),
+    ("imod-bytes.rec", VoxelType::U8, AS_IS),
 ];
 
 #[test]
@@ -81,6 +92,10 @@ fn voxel_sizes_are_read() {
         "five-axes-blosc.zarr",
         "version-04.zarr",
         "precomputed-gzip",
+        "contiguous-big-endian.h5",
+        "chunked.h5",
+        "fixed-array.h5",
+        "big-endian-extended.mrc",
     ] {
         let size = open(&fixture(name)).unwrap().info().voxel_size;
         // ImageJ keeps pixels per unit as a fraction of small numbers.

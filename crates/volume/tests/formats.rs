@@ -68,3 +68,14 @@ fn ome_zarr_04() {
 fn ome_zarr_in_shards() {
     check_zarr(ZarrLayout { version: ZarrVersion::V3, shard: Some(Extent::new(2, 32, 32)) });
 }
+
+#[test]
+fn hdf5() {
+    check(Format::Hdf5, "h5", &VoxelType::ALL);
+}
+
+/// 8-bit voxels come back with 16 bits, see `tests/mrc.rs`.
+#[test]
+fn mrc() {
+    check(Format::Mrc, "mrc", &[VoxelType::U16, VoxelType::I16, VoxelType::F32]);
+}

@@ -41,7 +41,7 @@ fn first(path: &Path) -> u32 {
 #[test]
 fn nothing_is_overwritten_unasked() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["slices", "stack.tif", "volume.zarr", "volume.precomputed"] {
+    for name in ["slices", "stack.tif", "volume.zarr", "volume.precomputed", "volume.h5", "volume.mrc"] {
         let path = folder.path().join(name);
         write(&path, 1, false).unwrap();
         let error = write(&path, 2, false).unwrap_err();
@@ -151,6 +151,7 @@ fn small_patches_come_from_the_cache() {
         ("stack.tif", Format::TiffStack),
         ("volume.zarr", Format::OmeZarr),
         ("volume.precomputed", Format::Precomputed),
+        ("volume.h5", Format::Hdf5),
     ] {
         let path = folder.path().join(name);
         let writer = create_as(&path, format, &large, false).unwrap();

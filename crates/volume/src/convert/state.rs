@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::log::Log;
 use super::{Conversion, ConvertError, Identity, place};
 use crate::files::{self, Files, LARGEST_METADATA};
-use crate::formats::precomputed;
 use crate::formats::slices::SliceWriter;
+use crate::formats::{hdf5, precomputed};
 use crate::pyramid::{self, Level};
 use crate::{Extent, Format, VolumeError, VolumeSpec, VolumeWriter, fs, open};
 
@@ -43,6 +43,8 @@ struct Note {
 #[derive(Debug)]
 pub(super) struct State {
     out: PathBuf,
+    /// Its file, where it is one: the address of an HDF5 dataset goes on behind it.
+    file: PathBuf,
     identity: Identity,
     is_folder: bool,
     /// Where the notes lie.
@@ -52,8 +54,9 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(out: &Path, identity: Identity) -> Result<Self, VolumeError> {
         let is_folder = identity.conversion.format.is_folder();
-        let files = if is_folder { files::at(out)? } else { files::at(fs::parent(out))? };
-        Ok(Self { out: out.to_owned(), identity, is_folder, files })
+        let file = hdf5::Address::of(out).map_or_else(|| out.to_owned(), |address| address.file);
+        let files = if is_folder { files::at(out)? } else { files::at(fs::parent(&file))? };
+        Ok(Self { out: out.to_owned(), file, identity, is_folder, files })
     }
 
     /// The note's name: in the folder of the output, or beside its file.
@@ -61,7 +64,7 @@ impl State {
         if self.is_folder {
             return NOTE.to_owned();
         }
-        format!(".{}{NOTE}", self.out.file_name().unwrap_or_default().to_string_lossy())
+        format!(".{}{NOTE}", self.file.file_name().unwrap_or_default().to_string_lossy())
     }
 
     /// What is there, and whether it may stay.
@@ -72,7 +75,7 @@ impl State {
             return Err(ConvertError::OutputIsInput { path: self.out.clone() });
         }
         let name = self.note();
-        let note = self.files.get(&name, LARGEST_METADATA)?.filter(|_| self.is_folder || self.out.exists());
+        let note = self.files.get(&name, LARGEST_METADATA)?.filter(|_| self.is_folder || self.file.exists());
         let Some(note) = note else { return Ok(Found::Nothing) };
         let damaged = |e: serde_json::Error| ConvertError::Damaged {
             path: self.files.address(&name),
