@@ -37,6 +37,7 @@ enum Command {
     Phantom(commands::phantom::Args),
     Train(Box<commands::train::Args>),
     Predict(commands::predict::Args),
+    Submit(Box<commands::submit::Args>),
     Evaluate(commands::evaluate::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Phantom(args) => commands::phantom::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
+        Command::Submit(args) => commands::submit::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Export(args) => commands::export::run(&args),
@@ -58,7 +60,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(report) if report.is::<interrupt::Interrupted>() => {
+        Err(report) if report.is::<interrupt::Interrupted>() || report.is::<commands::submit::LeftRunning>() => {
             eprintln!("{report}");
             ExitCode::from(interrupt::EXIT_CODE)
         }
