@@ -3,7 +3,7 @@
 #
 #   .ci/slurm/run.sh DEEP3M [PROGRAM]
 #
-# DEEP3M submits; PROGRAM is what the workers run, DEEP3M if nothing is said. Installs Debian's slurm-wlm where root may.
+# DEEP3M submits; PROGRAM is what the workers run and what they are compared with, DEEP3M if nothing is said. Installs Debian's slurm-wlm where root may.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 deep3m=$(realpath "$1")
@@ -26,6 +26,7 @@ fi
 scratch=target/slurm
 rm -rf "$scratch"
 mkdir -p "$scratch"
+# shellcheck source=.ci/slurm/cluster.sh
 . .ci/slurm/cluster.sh
 trap cluster_stop EXIT
 cluster_start "$scratch/cluster" || not_run "slurmctld and slurmd did not start (see above)"
@@ -35,31 +36,34 @@ step() { printf -- '-- %s\n' "$1"; }
 # A name that nothing is made easy by.
 mkdir "$scratch/it's 100% \$HOME"
 cd "$scratch/it's 100% \$HOME"
-"$deep3m" phantom -o p --shape 12,160,192 --seed 3 > /dev/null
-"$deep3m" train p/images.zarr p/mitochondria.zarr -o model --frames 1 --width 0.03 --iterations 3 --batch 1 --patch 64 \
+"$program" phantom -o p --shape 12,160,192 --seed 3 > /dev/null
+"$program" train p/images.zarr p/mitochondria.zarr -o model --frames 1 --width 0.03 --iterations 3 --batch 1 --patch 64 \
     --seed 5 --binning 1 --device cpu > /dev/null
 options=(--variations 8 --tile 32 --device cpu)
-"$deep3m" predict model p/images.zarr -o plain.zarr "${options[@]}" > /dev/null
+# What is written holds the names of model and output: those are the same everywhere.
+"$program" predict "$PWD/model" p/images.zarr -o plain/out.zarr "${options[@]}" > /dev/null
 
+# A prediction in a folder and of a name of its own.
 submit() {
-    local out=$1
+    local name=$1
     shift
-    timeout 240 "$deep3m" submit slurm model p/images.zarr -o "$out" "${options[@]}" --workers 2 --worker-cpus 1 --poll 0.3 \
-        --program "$program" --time 10 "$@"
+    timeout 240 "$deep3m" submit slurm model p/images.zarr -o "$name/out.zarr" "${options[@]}" --workers 2 --worker-cpus 1 \
+        --poll 0.3 --program "$program" --time 10 --name "$name" "$@"
 }
 
 # Nothing but notes of who did what when may differ.
 same() {
-    diff -r --exclude='deep3m-*' plain.zarr "$1" || { echo "$1: differs from a plain prediction" >&2; exit 1; }
+    diff -r --exclude='deep3m-*' plain/out.zarr "$1/out.zarr" || { echo "$1: differs from a plain prediction" >&2; exit 1; }
 }
 
-# The first process of a worker of a job array that is the program, once it runs.
+# The process of a worker of a job array that is the program and not its script, once it runs.
 worker_process() {
-    local number
+    local job number
     for _ in $(seq 300); do
-        for number in $(scontrol listpids "$1" 2> /dev/null | awk 'NR > 1 && $1 > 0 { print $1 }'); do
-            if tr '\0' ' ' < "/proc/$number/cmdline" 2> /dev/null | grep -q -- " predict --worker=" &&
-                [ "$(cat "/proc/$number/comm")" != workers.sh ] && [ "$(cat "/proc/$number/comm")" != slurm_script ]; then
+        # listpids takes the number that a worker has for itself.
+        job=$(squeue --noheader --array --jobs="$1" --format=%A 2> /dev/null || true)
+        for number in $([ -z "$job" ] || scontrol listpids "$job" 2> /dev/null | awk 'NR > 1 && $1 > 0 { print $1 }'); do
+            if tr '\0' ' ' 2> /dev/null < "/proc/$number/cmdline" | grep -q "predict --worker="; then
                 echo "$number"
                 return
             fi
@@ -83,51 +87,50 @@ array_of() {
 }
 
 step "two workers give what one gives"
-submit two.zarr | grep -F "two.zarr: complete"
-same two.zarr
-test -s two.zarr.submit/worker-1.log -o -e two.zarr.submit/worker-1.log
+submit two 2> two.out | grep -F "two/out.zarr: complete"
+same two
 
 step "the script of a dry run does the same"
-submit dry.zarr --dry-run | sh > /dev/null
-for _ in $(seq 600); do [ -s dry.zarr.submit/last-step.status ] && break; sleep 0.1; done
-[ "$(cat dry.zarr.submit/last-step.status)" = 0 ]
-same dry.zarr
+submit dry --dry-run | sh > /dev/null
+for _ in $(seq 600); do [ -s dry/out.zarr.submit/last-step.status ] && break; sleep 0.1; done
+[ "$(cat dry/out.zarr.submit/last-step.status)" = 0 ]
+same dry
 
 step "a worker is killed, and starts again by itself"
-submit killed.zarr > killed.out 2>&1 &
+submit killed > killed.out 2>&1 &
 waiting=$!
-array=$(array_of deep3m-killed)
+array=$(array_of killed)
 kill -9 "$(worker_process "${array}_1")"
 wait "$waiting" || { cat killed.out; exit 1; }
-same killed.zarr
-grep -q "JOB REQUEUE" killed.zarr.submit/worker-1.log
+same killed
+grep -q "JOB REQUEUE" killed/out.zarr.submit/worker-1.log
 
 step "SLURM takes a worker off its node, and puts it back"
-submit requeued.zarr > requeued.out 2>&1 &
+submit requeued > requeued.out 2>&1 &
 waiting=$!
-array=$(array_of deep3m-requeued)
+array=$(array_of requeued)
 worker_process "${array}_1" > /dev/null
 scontrol requeue "${array}_1"
 wait "$waiting" || { cat requeued.out; exit 1; }
-same requeued.zarr
+same requeued
 
 step "a worker is cancelled; the last step does what it left"
-submit cancelled.zarr > cancelled.out 2>&1 &
+submit cancelled > cancelled.out 2>&1 &
 waiting=$!
-array=$(array_of deep3m-cancelled)
+array=$(array_of cancelled)
 worker_process "${array}_1" > /dev/null
 scancel "${array}_1"
 wait "$waiting" || { cat cancelled.out; exit 1; }
-same cancelled.zarr
+same cancelled
 grep -q "1 of 2 workers failed" cancelled.out
 
 step "what cannot be done ends in an error that says why"
 rm -r "model/1fm.safetensors"
-if submit failed.zarr --retries 0 > failed.out 2>&1; then
+if submit failed --retries 0 > failed.out 2>&1; then
     echo "a prediction without weights was called complete" >&2
     exit 1
 fi
-grep -q "failed.zarr: not complete" failed.out
+grep -q "failed/out.zarr: not complete" failed.out
 grep -q "1fm.safetensors" failed.out
 
 step "all of it passed"

@@ -331,6 +331,8 @@ fn what_cannot_work_is_refused_before_anything_is_submitted() {
     assert!(kubernetes("/data/v", "/tmp/o").contains("/tmp/o: lies in no mount"));
     let words = ["aws-batch", "/m", "s3://b/Ref::x", "-o", "s3://b/o", "--workers=2", "--queue=q", "--image=i"];
     assert!(place.fails(&words, 1).contains("Ref::"));
+    let layout = place.fails(&[&SLURM[..], &["--layout=cdeep3m"]].concat(), 1);
+    assert!(layout.contains("--layout cdeep3m"), "{layout}");
     let backslash = place.fails(&[&SLURM[..], &["--files", "a\\b"]].concat(), 1);
     assert!(backslash.contains("a backslash") && backslash.contains("--files"), "{backslash}");
     for flag in ["--workers=0", "--partition=a b", "--time=--x", "--setup=a\nb", "--worker-memory=16", "--overwrite"] {
@@ -373,7 +375,7 @@ fn a_kubernetes_job_is_followed_to_its_end() {
         serde_json::from_slice(&fs::read(place.folder.path().join(format!("manifest-{number}.json"))).unwrap()).unwrap()
     };
     let file = |name: &str| -> Value {
-        serde_json::from_slice(&fs::read(place.at.join("deep3m-out---home-.submit").join(name)).unwrap()).unwrap()
+        serde_json::from_slice(&fs::read(place.at.join("deep3m-out-home.submit").join(name)).unwrap()).unwrap()
     };
     assert_eq!(created(1), file("workers.json"), "what is written is what is submitted");
     assert_eq!(created(4), file("last-step.json"));

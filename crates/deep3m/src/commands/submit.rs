@@ -60,8 +60,8 @@ enum Which {
 #[command(after_help = "\
 Examples:
   deep3m submit slurm model volume.zarr -o result.zarr --workers 8 --time 4:00:00
-  deep3m submit slurm model volume.zarr -o result.zarr --workers 4 --partition gpu --worker-gpus 1 --device cuda:0 \\
-      --setup 'module load cuda'
+  deep3m submit slurm model volume.zarr -o result.zarr --workers 4 --worker-gpus 1 --device cuda:0 \\
+      --partition gpu --setup 'module load cuda'
   deep3m submit slurm model volume.zarr -o result.zarr --workers 8 --dry-run       shows the scripts")]
 struct SlurmArgs {
     #[command(flatten)]

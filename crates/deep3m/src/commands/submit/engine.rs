@@ -103,6 +103,9 @@ pub(super) enum SubmitError {
     /// A folder or program whose name no engine can be given.
     #[error("{}: found {found} in the name, {expected}. Choose another with --files or --program", path.display())]
     Name { path: PathBuf, found: &'static str, expected: &'static str },
+    /// A way of cutting that cannot be shared.
+    #[error("--layout cdeep3m: its packages depend on one another and cannot be shared among workers; expected --layout deep3m, or plain deep3m predict")]
+    Layout,
     /// A word that an engine would change.
     #[error("{word}: found {found}, {expected}. Rename it")]
     Word { word: String, found: &'static str, expected: &'static str },
@@ -176,6 +179,7 @@ impl<'a> Order<'a> {
             path if is_address(path) || path.starts_with('/') => Ok(path.to_owned()),
             path => Err(SubmitError::Relative { path: path.to_owned() }),
         })?;
+        check_layout(&line)?;
         let mounted = |path: &str| is_address(path) || mounts.iter().any(|mount| mount.holds(path));
         let output = line.value("output").to_owned();
         if !mounted(&output) {
@@ -208,6 +212,10 @@ impl<'a> Order<'a> {
     pub(super) const fn workers(&self) -> u32 {
         self.flags.workers
     }
+}
+
+fn check_layout(line: &PredictLine) -> Result<(), SubmitError> {
+    if line.value("layout") == "cdeep3m" { Err(SubmitError::Layout) } else { Ok(()) }
 }
 
 /// Whether a place is an address such as s3://bucket/key.

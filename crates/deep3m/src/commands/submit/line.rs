@@ -12,9 +12,9 @@ use clap::{Arg, ArgAction, ArgMatches, Args as _, Command};
 
 use crate::commands::predict;
 
-/// What is not the user's to give: each worker has a number of its own; an output that each worker replaced would never be
-/// complete; results of many workers are not printed one by one.
-const NOT_TAKEN: [&str; 3] = ["worker", "overwrite", "json"];
+/// What is not the user's to give: each worker has a number of its own and is waited for by the engine; an output that each
+/// worker replaced would never be complete; results of many workers are not printed one by one.
+const NOT_TAKEN: [&str; 4] = ["worker", "wait", "overwrite", "json"];
 
 /// What only the last step does: it needs the whole result.
 const LAST_STEP: [&str; 1] = ["seam"];
@@ -82,7 +82,8 @@ impl PredictLine {
 /// The arguments of `deep3m predict` that are taken.
 fn arguments() -> Vec<Arg> {
     let command = predict::Args::augment_args(Command::new("predict"));
-    command.get_arguments().filter(|arg| !NOT_TAKEN.contains(&arg.get_id().as_str())).cloned().collect()
+    let taken = command.get_arguments().filter(|arg| !NOT_TAKEN.contains(&arg.get_id().as_str()));
+    taken.map(|arg| arg.clone().help_heading(None)).collect()
 }
 
 impl clap::Args for PredictLine {

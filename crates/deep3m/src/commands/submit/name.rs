@@ -21,8 +21,8 @@ pub(super) fn parse(text: &str) -> Result<String, String> {
 /// A name from what the output is called.
 pub(super) fn of_output(output: &str) -> String {
     let stem = Path::new(output).file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-    let stem = stem.replace(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit(), "-");
-    let name = format!("deep3m-{}", stem.trim_matches('-'));
+    let words = stem.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit()).filter(|word| !word.is_empty());
+    let name = std::iter::once("deep3m").chain(words).collect::<Vec<_>>().join("-");
     name[..name.len().min(LONGEST)].trim_end_matches('-').to_owned()
 }
 
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn names() {
-        assert_eq!(of_output("/data/My result_2.zarr"), "deep3m-my-result-2");
+        assert_eq!(of_output("/data/My (result)_2.zarr"), "deep3m-my-result-2");
         assert_eq!(of_output("s3://bucket/é.zarr"), "deep3m");
         for bad in ["", "-a", "a-", "A", "a b", "a_b", &"a".repeat(37)] {
             assert!(parse(bad).is_err(), "{bad}");
