@@ -104,7 +104,7 @@ pub(super) enum SubmitError {
     #[error("{}: found {found} in the name, {expected}. Choose another with --files or --program", path.display())]
     Name { path: PathBuf, found: &'static str, expected: &'static str },
     /// A way of cutting that cannot be shared.
-    #[error("--layout cdeep3m: its packages depend on one another and cannot be shared among workers; expected --layout deep3m, or plain deep3m predict")]
+    #[error("--layout cdeep3m: found with submit, but one process computes its packages; expected --layout deep3m, or deep3m predict")]
     Layout,
     /// A word that an engine would change.
     #[error("{word}: found {found}, {expected}. Rename it")]
