@@ -70,6 +70,9 @@ CONF
 # Ends what cluster_start started, by the numbers that it wrote down.
 cluster_stop() {
     local name number
+    # Steps outlive slurmd.
+    squeue --noheader --format=%A 2> /dev/null | xargs --no-run-if-empty scancel 2> /dev/null || true
+    for _ in $(seq 100); do [ -z "$(squeue --noheader 2> /dev/null)" ] && break; sleep 0.1; done
     for name in slurmd slurmctld munged; do
         number=$(cat "$cluster/$name.pid" 2>/dev/null) || continue
         kill "$number" 2>/dev/null || true

@@ -125,11 +125,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             submit(&mut slurm::Slurm::new(&order, &args.flags)?, &order)
         }
         Which::Kubernetes(args) => {
-            let order = Order::in_containers(&args.line, &args.workers, args.flags.mounts())?;
+            let order =
+                Order::in_containers(&args.line, &args.workers, args.flags.mounts(), args.workers.worker_memory)?;
             submit(&mut kubernetes::Kubernetes::new(&order, &args.flags), &order)
         }
         Which::AwsBatch(args) => {
-            let order = Order::in_containers(&args.line, &args.workers, args.flags.mounts())?;
+            let memory = args.workers.worker_memory.or(Some(aws_batch::MEMORY));
+            let order = Order::in_containers(&args.line, &args.workers, args.flags.mounts(), memory)?;
             submit(&mut aws_batch::AwsBatch::new(&order, &args.flags)?, &order)
         }
     }

@@ -12,7 +12,7 @@ use super::workers::word;
 /// What a worker gets if nothing is said: Batch wants both. Memory a little below 16 GiB, so that it fits a machine of
 /// that size, whose system takes some.
 const CPUS: u32 = 4;
-const MEMORY: Memory = Memory::from_mib(15_000);
+pub(super) const MEMORY: Memory = Memory::from_mib(15_000);
 
 /// What only AWS Batch takes.
 #[derive(clap::Args)]

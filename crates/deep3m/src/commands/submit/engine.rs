@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use miette::Diagnostic;
 
 use super::line::PredictLine;
+use super::memory::Memory;
 use super::mount::Mount;
 use super::name;
 use super::workers::WorkerFlags;
@@ -104,7 +105,9 @@ pub(super) enum SubmitError {
     #[error("{}: found {found} in the name, {expected}. Choose another with --files or --program", path.display())]
     Name { path: PathBuf, found: &'static str, expected: &'static str },
     /// A way of cutting that cannot be shared.
-    #[error("--layout cdeep3m: found with submit, but one process computes its packages; expected --layout deep3m, or deep3m predict")]
+    #[error(
+        "--layout cdeep3m: found with submit, but one process computes its packages; expected --layout deep3m, or deep3m predict"
+    )]
     Layout,
     /// A word that an engine would change.
     #[error("{word}: found {found}, {expected}. Rename it")]
@@ -148,6 +151,7 @@ impl<'a> Order<'a> {
     /// Workers see the files that this machine sees.
     pub(super) fn on_a_shared_file_system(line: &PredictLine, flags: &'a WorkerFlags) -> Result<Self, SubmitError> {
         let line = line.with_paths(|path| if is_address(path) { Ok(path.to_owned()) } else { absolute_text(path) })?;
+        let line = prepare(line, flags.worker_memory)?;
         let this =
             || std::env::current_exe().map_err(|e| SubmitError::System { command: "deep3m".to_owned(), source: e });
         let program = match &flags.program {
@@ -174,12 +178,13 @@ impl<'a> Order<'a> {
         line: &PredictLine,
         flags: &'a WorkerFlags,
         mounts: &[Mount],
+        memory: Option<Memory>,
     ) -> Result<Self, SubmitError> {
         let line = line.with_paths(|path| match path {
             path if is_address(path) || path.starts_with('/') => Ok(path.to_owned()),
             path => Err(SubmitError::Relative { path: path.to_owned() }),
         })?;
-        check_layout(&line)?;
+        let line = prepare(line, memory)?;
         let mounted = |path: &str| is_address(path) || mounts.iter().any(|mount| mount.holds(path));
         let output = line.value("output").to_owned();
         if !mounted(&output) {
@@ -214,8 +219,16 @@ impl<'a> Order<'a> {
     }
 }
 
-fn check_layout(line: &PredictLine) -> Result<(), SubmitError> {
-    if line.value("layout") == "cdeep3m" { Err(SubmitError::Layout) } else { Ok(()) }
+/// What holds for every engine: a layout that can be shared, and a worker that plans with the memory it is given, not with
+/// what its machine shows, which may be all of the machine's.
+fn prepare(line: PredictLine, memory: Option<Memory>) -> Result<PredictLine, SubmitError> {
+    if line.value("layout") == "cdeep3m" {
+        return Err(SubmitError::Layout);
+    }
+    Ok(match memory {
+        Some(memory) => line.with_default("memory", &memory.to_plan_with()),
+        None => line,
+    })
 }
 
 /// Whether a place is an address such as s3://bucket/key.

@@ -45,6 +45,17 @@ impl PredictLine {
         word.and_then(|word| word.value.as_deref()).unwrap_or_default()
     }
 
+    /// The same with an option that nobody gave, where `deep3m predict` takes it.
+    pub(super) fn with_default(mut self, id: &str, value: &str) -> Self {
+        let arguments = arguments();
+        let long = arguments.iter().find(|arg| arg.get_id() == id).and_then(Arg::get_long);
+        if let (Some(long), true) = (long, self.words.iter().all(|word| word.id != id)) {
+            let (option, value) = (Some(format!("--{long}")), Some(value.to_owned()));
+            self.words.push(Word { id: id.to_owned(), option, value, path: false });
+        }
+        self
+    }
+
     /// The same with each path as `place` says it.
     pub(super) fn with_paths<E>(&self, mut place: impl FnMut(&str) -> Result<String, E>) -> Result<Self, E> {
         let mut words = self.words.clone();
@@ -175,6 +186,13 @@ mod tests {
             moved.worker(),
             ["--output=/at/a b.zarr", "--frames=1,3", "--variations=4", "--tile=256", "--", "/at/m", "/at/v.tif"]
         );
+    }
+
+    #[test]
+    fn what_nobody_gave_is_added_where_predict_takes_it() {
+        let line = parse(&["m", "v", "-o", "o", "--halo=8"]).unwrap();
+        assert_eq!(line.clone().with_default("halo", "16").with_default("nonsense", "1"), line);
+        assert_eq!(line.with_default("tile", "64").worker(), ["--output=o", "--halo=8", "--tile=64", "--", "m", "v"]);
     }
 
     #[test]

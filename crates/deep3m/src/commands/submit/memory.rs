@@ -1,6 +1,5 @@
 //! How much memory a worker is given.
 
-use std::fmt;
 use std::str::FromStr;
 
 /// An amount of memory in MiB, which is what engines count in.
@@ -13,6 +12,11 @@ impl Memory {
     /// The amount in MiB.
     pub(super) const fn mib(self) -> u64 {
         self.mib
+    }
+
+    /// What deep3m may plan with, as an option's value: a quarter is left for what it does not count.
+    pub(super) fn to_plan_with(self) -> String {
+        format!("{}MiB", self.mib - self.mib / 4)
     }
 
     /// An amount that the program knows.
@@ -45,12 +49,6 @@ impl FromStr for Memory {
     }
 }
 
-impl fmt::Display for Memory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} MiB", self.mib)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +58,8 @@ mod tests {
         for (text, mib) in [("16GiB", 16384), ("16GB", 15259), ("1.5 GiB", 1536), ("500MB", 477), ("1TiB", 1 << 20)] {
             assert_eq!(text.parse::<Memory>().unwrap().mib(), mib, "{text}");
         }
+        assert_eq!("16GiB".parse::<Memory>().unwrap().to_plan_with(), "12288MiB");
+        assert_eq!("1MiB".parse::<Memory>().unwrap().to_plan_with(), "1MiB");
         for bad in ["16", "GB", "-1GB", "0GB", "1e9GB", "16G", "1.2.3GB", "999999999TB", "nanGB", "16 GB of"] {
             assert!(bad.parse::<Memory>().is_err(), "{bad}");
         }
