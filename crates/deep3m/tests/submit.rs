@@ -272,7 +272,7 @@ fn workers_without_a_last_step_are_cancelled() {
     let place = Place::new();
     place.tool(
         "sbatch",
-        r#"case $1 in --dep*) echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1 ;; *) echo 41 ;; esac"#,
+        r"case $1 in --dep*) echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1 ;; *) echo 41 ;; esac",
     );
     place.tool("scancel", "");
     let error = place.fails(&SLURM, 1);
@@ -288,7 +288,7 @@ fn whoever_stops_waiting_is_told_how_to_look_and_cancel() {
     let child = place.command(&SLURM).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     while place.calls("squeue").is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(60));
+        assert!(started.elapsed() < Duration::from_mins(1));
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());

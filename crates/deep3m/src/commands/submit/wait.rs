@@ -11,7 +11,7 @@ use crate::console::{Progress, Unit, notice};
 use crate::interrupt;
 
 /// How long an engine may be silent.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Lines of a log that are shown.
 const LINES: usize = 12;
