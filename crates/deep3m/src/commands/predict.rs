@@ -8,12 +8,13 @@ use deep3m_predict::{
     Elsewhere, Ensemble, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount, Worker,
     WorkerConfig, cdeep3m,
 };
-use deep3m_volume::{Region, Volume};
+use deep3m_volume::{Region, Volume, VoxelSize};
 use miette::{IntoDiagnostic, Result};
 
-use crate::commands::{open, print_json};
+use crate::commands::{open_sized, print_json};
 use crate::console::{Progress, Unit, notice};
 use crate::interrupt::{self, Interrupted};
+use crate::parse;
 
 /// Predict the probability of every voxel of a volume
 ///
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     model: PathBuf,
     /// Folder of slices, TIFF stack or OME-Zarr
     volume: PathBuf,
+    /// Size of a voxel in nm, for a volume that does not state it (or states it wrong)
+    #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
+    voxel_size: Option<VoxelSize>,
     /// Where to write the probability
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
@@ -126,7 +130,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         workers: args.workers.config(),
         ..PredictConfig::default()
     };
-    let volume = open(&args.volume)?;
+    let volume = open_sized(&args.volume, args.voxel_size)?;
     match predict(&args.model, volume.as_ref(), &args.output, &config, args.layout, &args.device) {
         Ok(summary) if args.json => print_json(&summary),
         Ok(summary) => {
