@@ -295,11 +295,12 @@ mod tests {
     use crate::notes::LocalNotes;
     use crate::plan::{Plan, PlanSettings};
     use crate::testing::{BoxBlur, Cells, MemoryVolume, MemoryWriter, blur_in_one_piece};
-    use crate::workers::{Left, Session, WorkerConfig};
+    use crate::workers::{FOLDER, Left, Session, WorkerConfig};
     use crate::{Ensemble, ForegroundModel, ModelIdentity, PredictConfig, VariationCount};
     use deep3m_net::{Frames, Normalisation};
     use deep3m_volume::{Binning, Extent, Index, VoxelType};
     use proptest::prelude::*;
+    use std::path::Path;
 
     fn blurs(frames: &[Frames], radius: usize, binning: Binning) -> Ensemble {
         let blur = |&frames: &Frames| Box::new(BoxBlur { frames, radius }) as Box<dyn ForegroundModel>;
@@ -310,6 +311,14 @@ mod tests {
         let identity = ModelIdentity { path: "blur".into(), weights: std::collections::BTreeMap::new() };
         let normalisation = Normalisation::Range { low: 0.0, high: 255.0 };
         Ensemble::new(models, binning, normalisation, VoxelType::U8, identity).unwrap()
+    }
+
+    /// The queue of the only worker.
+    fn alone<'a>(folder: &Path, blocks: &'a [PlannedBlock], region: Region, numbers: usize) -> Queue<'a> {
+        let (notes, config) = (Arc::new(LocalNotes::new(folder)), WorkerConfig::default());
+        let stop = AtomicBool::new(false);
+        let session = Session::open(notes, &folder.join(FOLDER), &config, &stop, &mut |_| {}).unwrap().unwrap();
+        Queue::new(blocks, region, numbers as u64, config.worker, Arc::new(session), &[]).unwrap()
     }
 
     /// Runs all blocks that meet a region; what was written, and whether each voxel was.
@@ -331,11 +340,7 @@ mod tests {
         let forward = &lanes[0];
         let blocks: Vec<_> = plan.blocks_meeting(region).collect();
         let stop = AtomicBool::new(false);
-        let notes = Arc::new(LocalNotes::new(folder.path()));
-        let alone = WorkerConfig::default();
-        let session = Session::open(notes, folder.path(), &alone, &stop, &mut |_| {}).unwrap().unwrap();
-        let numbers = plan.blocks().count() as u64;
-        let queue = Queue::new(&blocks, region, numbers, alone.worker, Arc::new(session), &[]).unwrap();
+        let queue = alone(folder.path(), &blocks, region, plan.blocks().count());
         let mut passes = 0;
         let end = run(&job, &queue, &stop, &mut Times::default(), &mut |step| match step {
             Step::Pass { sections, .. } => passes += sections,
@@ -495,7 +500,7 @@ mod tests {
         let plan = Plan::new(PlanSettings { margin: 1, tile: 30, slab: 5, ..small(extent) });
         let region = Region::whole(extent);
         let (whole, _) = run_in_memory(&ensemble, &volume, *plan.settings(), &config, region);
-        let (forward, grey) = (ensemble.forward(&config), ensemble.grey(&volume).unwrap());
+        let (lanes, grey) = (ensemble.lanes(&config), ensemble.grey(&volume).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::new(folder.path(), Duration::ZERO);
         let blocks: Vec<_> = plan.blocks().collect();
@@ -503,29 +508,27 @@ mod tests {
         // Stopped in the third section, then to the end.
         for (stop_at, network) in [(10, 10), (u64::MAX, 12)] {
             let writer = MemoryWriter::new(extent, plan.chunk());
-            let job = Job {
-                volume: &volume,
-                forward: &forward,
-                normalise: &*grey.apply,
-                region,
-                writer: &writer,
-                parts: &parts,
-            };
-            let mut log = RunLog::open(folder.path(), 1).unwrap();
+            let job =
+                Job { volume: &volume, lanes: &lanes, normalise: &*grey.apply, region, writer: &writer, parts: &parts };
+            let queue = alone(folder.path(), &blocks, region, 1);
             let (stop, mut passes, mut calls) = (AtomicBool::new(false), 0, 0);
-            let done = run(&job, &blocks, &mut log, &stop, &mut Times::default(), &mut |step| {
+            let end = run(&job, &queue, &stop, &mut Times::default(), &mut |step| {
                 if let Step::Pass { sections, .. } = step {
                     passes += sections;
                     calls += u64::from(sections == 1);
                     stop.store(passes >= stop_at, Ordering::Relaxed);
                 }
             });
-            assert_eq!(done.unwrap(), stop_at == u64::MAX);
+            assert_eq!(matches!(end.unwrap(), End::Taken), stop_at == u64::MAX);
             assert_eq!(calls, network, "passes through a network");
             if stop_at == u64::MAX {
                 assert_eq!(passes, 5 * 4, "progress counts what was kept");
                 assert_eq!(writer.into_parts().0, whole);
-                assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the log and an empty folder");
+                assert_eq!(
+                    std::fs::read_dir(folder.path()).unwrap().count(),
+                    2,
+                    "what workers note and an empty folder"
+                );
             }
         }
     }

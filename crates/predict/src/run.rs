@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use deep3m_volume::{Region, Volume, VolumeWriter, open};
+use deep3m_volume::{Region, Volume, open};
 
 use crate::output::{Found, Output};
 use crate::parts::Parts;

@@ -42,7 +42,9 @@ impl Done {
     fn read_log(&mut self, notes: &dyn Notes, name: &str, blocks: u64) -> Result<String, PredictError> {
         // Removed where the run is complete.
         let Some(note) = notes.read(name)? else { return Ok(String::new()) };
-        let text = String::from_utf8_lossy(&note.bytes).into_owned();
+        let mut text = String::from_utf8_lossy(&note.bytes).into_owned();
+        // A line that a crash cut short has no end: its block counts as not done.
+        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
         for line in text.lines() {
             if let Some(kind) = line.strip_prefix("device ") {
                 self.devices.insert(kind.to_owned());
@@ -166,6 +168,10 @@ mod tests {
     fn what_no_log_would_hold_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let notes = LocalNotes::new(folder.path());
+        notes.write("deep3m-workers/done-0-0.log", b"3\n5").unwrap();
+        let mut cut = Done::default();
+        cut.read(&notes, 7, None).unwrap();
+        assert_eq!(cut.blocks, [3].into());
         for bad in ["3\nx\n", "3\n\n", "7\n", "-1\n", "\u{0}\u{0}\n"] {
             notes.write("deep3m-workers/done-0-0.log", bad.as_bytes()).unwrap();
             let error = Done::default().read(&notes, 7, None).unwrap_err().to_string();

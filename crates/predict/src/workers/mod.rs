@@ -144,7 +144,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_worker_looks_at_everything_once_and_begins_with_its_own(items in 0_usize..200, count in 1_u32..12) {
-            let mut own = Vec::new();
+            let mut own: Vec<usize> = Vec::new();
             for number in 0..count {
                 let order = Worker::new(number, count).unwrap().order(items);
                 let mut sorted = order.clone();
