@@ -93,6 +93,14 @@ fn ended(child: &mut Child, output: &str) -> bool {
     }
 }
 
+/// Kills a process; false where it had just ended well.
+fn kill(child: &mut Child) -> bool {
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    assert!(status.success() || cfg!(not(unix)) || status.code().is_none(), "it failed by itself: {status}");
+    !status.success()
+}
+
 struct World {
     folder: tempfile::TempDir,
     random: Random,
@@ -144,8 +152,7 @@ fn plain(this: &str, kind: &str, task: &Task, kills: u64) {
             if ended(&mut child, &output) {
                 break;
             }
-            child.kill().unwrap();
-            if child.wait().unwrap().success() {
+            if !kill(&mut child) {
                 break;
             }
             killed += 1;
@@ -188,8 +195,7 @@ fn shared(this: &str, kind: &str, task: &Task, kills: u64) {
                 workers[number] = None;
                 continue;
             }
-            child.kill().unwrap();
-            if child.wait().unwrap().success() {
+            if !kill(child) {
                 workers[number] = None;
                 continue;
             }

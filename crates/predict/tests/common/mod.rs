@@ -19,22 +19,22 @@ use deep3m_volume::{
 };
 
 /// Ragged: no size is a multiple of a block's.
-pub const EXTENT: Extent = Extent::new(7, 40, 50);
+pub(crate) const EXTENT: Extent = Extent::new(7, 40, 50);
 
 /// Part of the volume, not along blocks.
-pub fn part() -> Option<Region> {
+pub(crate) fn part() -> Option<Region> {
     "0:7,3:40,0:41".parse::<Region>().ok()
 }
 
 /// The mean of a pixel and its neighbours four below and to the right: it sees beyond the halo of these tests, so that
 /// only the same blocks give the same bytes. Counts its calls.
-pub struct Neighbours {
-    pub frames: Frames,
-    pub calls: Arc<AtomicU64>,
+pub(crate) struct Neighbours {
+    pub(crate) frames: Frames,
+    pub(crate) calls: Arc<AtomicU64>,
     /// How long a call takes.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
     /// The process is killed in this call.
-    pub dies_at: u64,
+    pub(crate) dies_at: u64,
 }
 
 impl ForegroundModel for Neighbours {
@@ -58,7 +58,7 @@ impl ForegroundModel for Neighbours {
 }
 
 /// No chance to tidy up.
-pub fn kill_this_process() -> ! {
+pub(crate) fn kill_this_process() -> ! {
     if cfg!(unix) {
         let _ = std::process::Command::new("kill").args(["-9", &std::process::id().to_string()]).status();
     }
@@ -67,15 +67,15 @@ pub fn kill_this_process() -> ! {
 
 /// What a process does.
 #[derive(Clone, Copy, Debug)]
-pub struct Task {
-    pub worker: Worker,
-    pub wait: bool,
-    pub lease_seconds: u32,
-    pub region: Option<Region>,
-    pub pause: Duration,
-    pub dies_at: u64,
+pub(crate) struct Task {
+    pub(crate) worker: Worker,
+    pub(crate) wait: bool,
+    pub(crate) lease_seconds: u32,
+    pub(crate) region: Option<Region>,
+    pub(crate) pause: Duration,
+    pub(crate) dies_at: u64,
     /// Devices in one process.
-    pub lanes: usize,
+    pub(crate) lanes: usize,
 }
 
 impl Default for Task {
@@ -86,7 +86,7 @@ impl Default for Task {
 }
 
 /// Small blocks, so that there are many: 3 slabs of 3 × 2 tiles (the columns are binned).
-pub fn config(task: &Task) -> PredictConfig {
+pub(crate) fn config(task: &Task) -> PredictConfig {
     PredictConfig {
         variations: VariationCount::Two,
         region: task.region,
@@ -99,7 +99,7 @@ pub fn config(task: &Task) -> PredictConfig {
     }
 }
 
-pub fn ensemble(task: &Task, calls: &Arc<AtomicU64>) -> Ensemble {
+pub(crate) fn ensemble(task: &Task, calls: &Arc<AtomicU64>) -> Ensemble {
     let model = |frames| {
         let Task { pause, dies_at, .. } = *task;
         Box::new(Neighbours { frames, calls: calls.clone(), pause, dies_at }) as Box<dyn ForegroundModel>
@@ -115,7 +115,7 @@ pub fn ensemble(task: &Task, calls: &Arc<AtomicU64>) -> Ensemble {
 }
 
 /// Writes the volume.
-pub fn write_images(path: &Path) {
+pub(crate) fn write_images(path: &Path) {
     let grey = (0..EXTENT.len() as u32).map(|i| (i.wrapping_mul(2654435761) >> 24) as u8).collect();
     let spec = VolumeSpec {
         extent: EXTENT,
@@ -129,11 +129,16 @@ pub fn write_images(path: &Path) {
     writer.finish().unwrap();
 }
 
-pub fn run(images: &Path, out: &Path, task: &Task, calls: &Arc<AtomicU64>) -> Result<PredictSummary, PredictError> {
+pub(crate) fn run(
+    images: &Path,
+    out: &Path,
+    task: &Task,
+    calls: &Arc<AtomicU64>,
+) -> Result<PredictSummary, PredictError> {
     run_heard(images, out, task, calls, &mut |_| {})
 }
 
-pub fn run_heard(
+pub(crate) fn run_heard(
     images: &Path,
     out: &Path,
     task: &Task,
@@ -145,7 +150,7 @@ pub fn run_heard(
 }
 
 /// Every file of a folder, or the file, with its bytes.
-pub fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     let mut open = vec![path.to_owned()];
     while let Some(next) = open.pop() {
@@ -164,7 +169,7 @@ pub fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// The same files with the same bytes.
-pub fn assert_same(found: &Path, expected: &Path, what: &str) {
+pub(crate) fn assert_same(found: &Path, expected: &Path, what: &str) {
     let (found, expected) = (files(found), files(expected));
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{what}");
     for (path, bytes) in &expected {
@@ -178,7 +183,7 @@ const OUTPUT: &str = "DEEP3M_TEST_OUTPUT";
 const TASK: &str = "DEEP3M_TEST_TASK";
 
 /// Starts this test binary's test `name` as a process that does a task: it must begin with [`be_a_process`].
-pub fn start(name: &str, folder: &Path, output: &str, task: &Task) -> std::process::Child {
+pub(crate) fn start(name: &str, folder: &Path, output: &str, task: &Task) -> std::process::Child {
     let text = format!(
         "{} {} {} {} {} {} {}",
         task.worker,
@@ -199,7 +204,7 @@ pub fn start(name: &str, folder: &Path, output: &str, task: &Task) -> std::proce
 }
 
 /// In a process that [`start`] started: does its task (and notes what was done beside the output), and says true.
-pub fn be_a_process() -> bool {
+pub(crate) fn be_a_process() -> bool {
     let (Some(folder), Ok(output), Ok(task)) = (std::env::var_os(FOLDER), std::env::var(OUTPUT), std::env::var(TASK))
     else {
         return false;
@@ -222,16 +227,16 @@ pub fn be_a_process() -> bool {
 }
 
 /// Waits for a process; what it said where it failed.
-pub fn finish(child: std::process::Child) -> Result<(), String> {
+pub(crate) fn finish(child: std::process::Child) -> Result<(), String> {
     let output = child.wait_with_output().unwrap();
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
 /// Numbers without a pattern, the same each time.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) % limit
     }
