@@ -217,6 +217,14 @@ impl Output {
         Ok(())
     }
 
+    /// As [`Self::clear_up`], unless somebody makes the output anew in this moment, or still waits for it.
+    pub(crate) fn clear_up_unused(&self) -> Result<(), PredictError> {
+        if check_unused(self.notes().as_ref(), &self.presence()).is_err() {
+            return Ok(());
+        }
+        self.clear_up()
+    }
+
     /// Removes what only a run that is not finished needs.
     pub(crate) fn clear_up(&self) -> Result<(), PredictError> {
         if let Some(scratch) = &self.scratch {

@@ -318,7 +318,7 @@ mod tests {
         let (notes, config) = (Arc::new(LocalNotes::new(folder)), WorkerConfig::default());
         let stop = AtomicBool::new(false);
         let session = Session::open(notes, &folder.join(FOLDER), &config, &stop, &mut |_| {}).unwrap().unwrap();
-        Queue::new(blocks, region, numbers as u64, config.worker, Arc::new(session), &[]).unwrap()
+        Queue::new(blocks, region, numbers as u64, config.worker, Arc::new(session), &[], || false).unwrap()
     }
 
     /// Runs all blocks that meet a region; what was written, and whether each voxel was.

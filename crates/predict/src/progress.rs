@@ -52,8 +52,7 @@ impl<'a> Progress<'a> {
     }
 
     fn voxels_done(&self) -> u64 {
-        let under_way: u64 =
-            self.under_way.iter().filter(|(number, _)| !self.queue.is_done(**number)).map(|(_, had)| had).sum();
-        (self.queue.progress().1 + under_way / self.passes.max(1)).min(self.voxels)
+        let (done, under_way) = self.queue.progress_with(&self.under_way);
+        (done + under_way / self.passes.max(1)).min(self.voxels)
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use deep3m_volume::{Region, Volume, open};
 
+use crate::grey::Normalise;
 use crate::output::{Found, Output};
 use crate::parts::Parts;
 use crate::pipeline::{End, Job, Times, run};
@@ -131,38 +132,28 @@ pub fn predict(
         observer(PredictEvent::Notice(format!("{}: already complete, nothing to do", out.display())));
         summary.blocks_before = summary.blocks;
         summary.complete = true;
-        output.clear_up()?;
+        output.clear_up_unused()?;
     } else {
         let notices = grey.notice.into_iter().chain(ensemble.doubts(info)).chain(padding(&plan));
         for notice in notices {
             observer(PredictEvent::Notice(notice));
         }
-        let (writer, resumed) = output.open_store(&identity, plan.chunk(), info.voxel_size)?;
-        let mut notice = |text| observer(PredictEvent::Notice(text));
-        let session = Session::open(output.notes(), &output.presence(), &config.workers, stop, &mut notice)?;
-        let interrupted = |done| PredictError::Interrupted { path: out.to_owned(), done, blocks: blocks.len() as u64 };
-        let Some(session) = session.map(Arc::new) else { return Err(interrupted(0)) };
-        if resumed && session.others()? == 0 {
-            output.sweep(session.lease)?;
-        }
-        let lanes = ensemble.lanes(config);
-        let parts = Parts::new(&output.store(), Parts::WORTH_KEEPING);
-        let numbers = plan.blocks().count() as u64;
-        let queue = Queue::new(&blocks, region, numbers, config.workers.worker, session.clone(), ensemble.kinds())?;
-        let turn = Turn {
-            job: Job { volume, lanes: &lanes, normalise: &*grey.apply, region, writer: &writer, parts: &parts },
-            queue: &queue,
-            session: &session,
+        let call = Call {
+            ensemble,
+            volume,
+            normalise: &*grey.apply,
+            region,
             output: &output,
             identity: &identity,
             plan: &plan,
             config,
-            resumed,
             stop,
         };
-        let outcome = turn.take(&mut summary, observer);
-        drop(queue);
-        drop(session);
+        let outcome = match call.work(&blocks, &mut summary, observer) {
+            // Notes and blocks go when another worker ends the run.
+            Err(_) if call.is_over() => Ok(Ended::Complete),
+            other => other,
+        };
         summary.seconds = started.elapsed().as_secs_f64();
         match outcome? {
             Ended::Complete => {
@@ -171,7 +162,9 @@ pub fn predict(
                 output.clear_up()?;
             }
             Ended::Elsewhere => return Ok(summary),
-            Ended::Stopped { done } => return Err(interrupted(done)),
+            Ended::Stopped { done } => {
+                return Err(PredictError::Interrupted { path: out.to_owned(), done, blocks: summary.blocks });
+            }
             Ended::Missing => {
                 return Err(PredictError::Incomplete { path: out.to_owned(), summary: Box::new(summary) });
             }
@@ -184,18 +177,71 @@ pub fn predict(
     Ok(summary)
 }
 
-/// A worker's turn at an output.
-struct Turn<'a> {
-    job: Job<'a>,
-    queue: &'a Queue<'a>,
-    session: &'a Session,
+/// A call of [`predict`].
+struct Call<'a> {
+    ensemble: &'a Ensemble,
+    volume: &'a dyn Volume,
+    normalise: &'a Normalise,
+    region: Region,
     output: &'a Output,
     identity: &'a RunIdentity,
     plan: &'a Plan,
     config: &'a PredictConfig,
+    stop: &'a AtomicBool,
+}
+
+impl Call<'_> {
+    /// Whether another worker has ended the run. What was there before is not this run's result where it is to be
+    /// replaced.
+    fn is_over(&self) -> bool {
+        !self.config.overwrite && self.output.is_finished(self.identity).unwrap_or(false)
+    }
+
+    /// Becomes a worker and takes its turn.
+    fn work(
+        &self,
+        blocks: &[PlannedBlock],
+        summary: &mut PredictSummary,
+        observer: &mut dyn FnMut(PredictEvent),
+    ) -> Result<Ended, PredictError> {
+        let (output, workers) = (self.output, &self.config.workers);
+        let (writer, resumed) = output.open_store(self.identity, self.plan.chunk(), self.volume.info().voxel_size)?;
+        let mut notice = |text| observer(PredictEvent::Notice(text));
+        let session = Session::open(output.notes(), &output.presence(), workers, self.stop, &mut notice)?;
+        let Some(session) = session.map(Arc::new) else { return Ok(Ended::Stopped { done: 0 }) };
+        // Meanwhile: then what is open here was made anew for nothing.
+        if self.is_over() {
+            return Ok(Ended::Complete);
+        }
+        if resumed && session.others()? == 0 {
+            output.sweep(session.lease)?;
+        }
+        let lanes = self.ensemble.lanes(self.config);
+        let parts = Parts::new(&output.store(), Parts::WORTH_KEEPING);
+        let numbers = self.plan.blocks().count() as u64;
+        let kinds = self.ensemble.kinds();
+        let is_over = || self.is_over();
+        let queue = Queue::new(blocks, self.region, numbers, workers.worker, session.clone(), kinds, is_over)?;
+        let job = Job {
+            volume: self.volume,
+            lanes: &lanes,
+            normalise: self.normalise,
+            region: self.region,
+            writer: &writer,
+            parts: &parts,
+        };
+        Turn { call: self, job, queue: &queue, session: &session, resumed }.take(summary, observer)
+    }
+}
+
+/// A worker's turn at an output.
+struct Turn<'a> {
+    call: &'a Call<'a>,
+    job: Job<'a>,
+    queue: &'a Queue<'a>,
+    session: &'a Session,
     /// Whether the run had begun before.
     resumed: bool,
-    stop: &'a AtomicBool,
 }
 
 /// How a worker's turn ended.
@@ -222,17 +268,21 @@ impl Turn<'_> {
         let mut times = Times::default();
         let mut progress = Progress::new(self.queue, self.job.region, passes, blocks, voxels);
         let ended = loop {
-            let end = run(&self.job, self.queue, self.stop, &mut times, &mut |step| observer(progress.event(step)))?;
+            let mut hear = |step| observer(progress.event(step));
+            let end = run(&self.job, self.queue, self.call.stop, &mut times, &mut hear);
             self.queue.give_back();
-            match end {
-                End::Stopped => break Ended::Stopped { done: self.queue.progress().0 },
-                End::GaveUp(error) => {
+            let next = match end {
+                Ok(End::Taken) => self.what_next(summary, observer),
+                Ok(End::Stopped) => Ok(Some(Ended::Stopped { done: self.queue.progress().0 })),
+                // The notes are gone.
+                Ok(End::GaveUp(_)) if self.call.is_over() => Ok(Some(Ended::Complete)),
+                Ok(End::GaveUp(error)) => {
                     summary.missing = self.queue.missing(&format!("not tried, because of {error}"));
-                    break Ended::Missing;
+                    Ok(Some(Ended::Missing))
                 }
-                End::Taken => {}
-            }
-            if let Some(ended) = self.what_next(summary, observer)? {
+                Err(error) => Err(error),
+            };
+            if let Some(ended) = next.transpose() {
                 break ended;
             }
             self.queue.again();
@@ -241,7 +291,7 @@ impl Turn<'_> {
         summary.network_seconds = times.network.as_secs_f64();
         summary.reading_seconds = times.reading.as_secs_f64();
         summary.writing_seconds = times.writing.as_secs_f64();
-        Ok(ended)
+        ended
     }
 
     /// What to do when there is nothing to take; `None` to try again.
@@ -250,8 +300,7 @@ impl Turn<'_> {
         summary: &mut PredictSummary,
         observer: &mut dyn FnMut(PredictEvent),
     ) -> Result<Option<Ended>, PredictError> {
-        // What was there before is not this run's result where it is to be replaced.
-        if !self.config.overwrite && self.output.is_finished(self.identity)? {
+        if self.call.is_over() {
             return Ok(Some(Ended::Complete));
         }
         if self.session.is_lost() {
@@ -273,7 +322,7 @@ impl Turn<'_> {
             },
         };
         // Without a sign of life of all others, what they have may be free soon.
-        if all_live && !self.config.workers.wait {
+        if all_live && !self.call.config.workers.wait {
             summary.elsewhere = with;
             if self.queue.has_left_out() {
                 summary.missing = self.queue.missing("another worker is at it");
@@ -285,7 +334,7 @@ impl Turn<'_> {
             summary.elsewhere.clone_from(&with);
             observer(PredictEvent::Waiting(with));
         }
-        let waited = wait(self.session.pause(), self.stop);
+        let waited = wait(self.session.pause(), self.call.stop);
         Ok((!waited).then(|| Ended::Stopped { done: self.queue.progress().0 }))
     }
 
@@ -295,30 +344,30 @@ impl Turn<'_> {
         summary: &PredictSummary,
         observer: &mut dyn FnMut(PredictEvent),
     ) -> Result<Option<Ended>, PredictError> {
-        if !self.config.overwrite && self.output.is_finished(self.identity)? {
+        if self.call.is_over() {
             return Ok(Some(Ended::Complete));
         }
         self.job.writer.finish()?;
         if self.resumed || self.session.others()? > 0 {
-            self.output.sweep(Duration::ZERO)?;
+            self.call.output.sweep(Duration::ZERO)?;
         }
-        let note = RunNote { finished: true, run: self.identity.clone(), devices: self.queue.devices() };
+        let note = RunNote { finished: true, run: self.call.identity.clone(), devices: self.queue.devices() };
         let (mut voxels_done, voxels) = (0, summary.voxels);
         let mut copied = |count| {
             // A first call with 0 says that copying begins.
             voxels_done += count;
             observer(PredictEvent::Copying { voxels_done, voxels });
         };
-        let mut go_on = || !self.stop.load(Ordering::Relaxed) && self.queue.finishes().unwrap_or(false);
-        let attempt = format!("worker-{}", self.config.workers.worker.number());
-        let made = self.output.complete(&note, &attempt, self.plan.chunk(), &mut go_on, &mut copied);
+        let mut go_on = || !self.call.stop.load(Ordering::Relaxed) && self.queue.finishes().unwrap_or(false);
+        let attempt = format!("worker-{}", self.call.config.workers.worker.number());
+        let made = self.call.output.complete(&note, &attempt, self.call.plan.chunk(), &mut go_on, &mut copied);
         if !matches!(made, Ok(true)) {
             self.queue.give_finish_back();
         }
         if made? {
             return Ok(Some(Ended::Complete));
         }
-        let stopped = self.stop.load(Ordering::Relaxed);
+        let stopped = self.call.stop.load(Ordering::Relaxed);
         Ok(stopped.then_some(Ended::Stopped { done: summary.blocks }))
     }
 }

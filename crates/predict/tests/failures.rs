@@ -20,7 +20,8 @@ use deep3m_volume::{
 
 /// Writes a volume without a pattern, so that its chunks are as large as it is.
 fn write_noise(path: &Path, extent: Extent) {
-    let grey = (0..extent.len() as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+    let mut random = common::Random(3);
+    let grey = (0..extent.len()).map(|_| random.below(256) as u8).collect();
     let spec = VolumeSpec { extent, voxel_type: VoxelType::U8, voxel_size: None, chunk: None, provenance: None };
     let writer = create(path, &spec, false).unwrap();
     writer.write(Index::default(), &Block::new(extent, Voxels::U8(grey))).unwrap();

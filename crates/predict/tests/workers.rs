@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::scope;
 use std::time::{Duration, Instant};
 
-use common::{EXTENT, Task, assert_same, be_a_process, finish, part, run, run_heard, start, write_images};
+use common::{Task, assert_same, be_a_process, finish, part, run, run_heard, start, write_images};
 use deep3m_predict::{PredictError, PredictEvent, PredictSummary, Worker};
 use deep3m_volume::{Region, fs};
 
@@ -202,7 +202,7 @@ fn what_a_dead_worker_of_another_machine_left_is_taken_over_in_time() {
         let ended = deep3m_predict::predict(&ensemble, volume.as_ref(), &out, &config, &stop, &mut |event| {
             if matches!(event, PredictEvent::BlockDone { .. }) {
                 stopped += 1;
-                stop.store(stopped == 6, Ordering::Relaxed);
+                stop.store(stopped >= 6, Ordering::Relaxed);
             }
         });
         assert!(matches!(ended, Err(PredictError::Interrupted { .. })));
@@ -232,7 +232,6 @@ fn what_a_dead_worker_of_another_machine_left_is_taken_over_in_time() {
         assert!(!noted || begun.elapsed() >= Duration::from_secs(1));
         assert_same(&out, &world.path("one-p.zarr"), name);
     }
-    assert!(EXTENT.len() > 0);
 }
 
 #[test]
@@ -246,7 +245,7 @@ fn temporary_files_of_killed_processes_do_not_stay() {
     let ensemble = common::ensemble(&task, &Arc::default());
     let config = common::config(&task);
     deep3m_predict::predict(&ensemble, volume.as_ref(), &out, &config, &stop, &mut |event| {
-        stop.store(matches!(event, PredictEvent::BlockDone { .. }), Ordering::Relaxed);
+        stop.fetch_or(matches!(event, PredictEvent::BlockDone { .. }), Ordering::Relaxed);
     })
     .unwrap_err();
     for name in ["0/c/0/0/.0.123-4.part", ".deep3m-run.json.123-5.part", "0/c/.9.4294967295-0.part"] {

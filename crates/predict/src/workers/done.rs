@@ -23,15 +23,17 @@ pub(crate) struct Done {
     pub(crate) blocks: BTreeSet<u64>,
     /// Kinds of devices that computed them.
     pub(crate) devices: BTreeSet<String>,
+    /// Names of logs that were met: a folder that is listed while a file in it is replaced may not show it.
+    pub(crate) logs: BTreeSet<String>,
 }
 
 impl Done {
     /// Adds what all logs say of a run of `blocks` blocks, but those of one worker.
     pub(crate) fn read(&mut self, notes: &dyn Notes, blocks: u64, but: Option<u32>) -> Result<(), PredictError> {
         let but = but.map(|worker| format!("{FOLDER}/done-{worker}-"));
-        for name in notes.list(FOLDER)? {
-            let skipped = but.as_ref().is_some_and(|but| name.starts_with(but));
-            if !skipped && is_log(&name) {
+        self.logs.extend(notes.list(FOLDER)?.into_iter().filter(|name| is_log(name)));
+        for name in self.logs.clone() {
+            if but.as_ref().is_none_or(|but| !name.starts_with(but)) {
                 self.read_log(notes, &name, blocks)?;
             }
         }

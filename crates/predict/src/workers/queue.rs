@@ -25,6 +25,8 @@ pub(crate) struct Queue<'a> {
     taking: Mutex<Taking>,
     log: Mutex<OwnLog>,
     state: Mutex<State>,
+    /// Whether another worker has ended the run; its logs are gone then.
+    is_over: Box<dyn Fn() -> bool + Send + Sync + 'a>,
 }
 
 /// What only asking for blocks needs; held while the notes are read and written.
@@ -66,7 +68,8 @@ pub(crate) enum Left {
 }
 
 impl<'a> Queue<'a> {
-    /// The blocks that `session` takes of those that meet `region`; `numbers` is how many the whole volume has.
+    /// The blocks that `session` takes of those that meet `region`; `numbers` is how many the whole volume has, `is_over`
+    /// says whether another worker has ended the run.
     pub(crate) fn new(
         blocks: &'a [PlannedBlock],
         region: Region,
@@ -74,6 +77,7 @@ impl<'a> Queue<'a> {
         worker: Worker,
         session: Arc<Session>,
         devices: &[String],
+        is_over: impl Fn() -> bool + Send + Sync + 'a,
     ) -> Result<Self, PredictError> {
         let mut known = Done::default();
         let log = OwnLog::open(session.notes.clone(), worker.number(), devices, numbers, &mut known)?;
@@ -91,6 +95,7 @@ impl<'a> Queue<'a> {
             taking,
             log: Mutex::new(log),
             state: Mutex::new(State { known, ..State::default() }),
+            is_over: Box::new(is_over),
         };
         queue.count(&mut queue.state());
         Ok(queue)
@@ -114,6 +119,10 @@ impl<'a> Queue<'a> {
                     self.state().mine.insert(block.number);
                     // Whoever had it before may have done it since the logs were read.
                     self.refresh()?;
+                    if (self.is_over)() {
+                        self.release(block.number);
+                        break;
+                    }
                     taking.ahead.pop_front();
                     if self.state().known.blocks.contains(&block.number) {
                         self.release(block.number);
@@ -225,9 +234,12 @@ impl<'a> Queue<'a> {
         (state.done, state.voxels)
     }
 
-    /// Whether a block is done, as far as this worker knows.
-    pub(crate) fn is_done(&self, number: u64) -> bool {
-        self.state().known.blocks.contains(&number)
+    /// Voxels asked for that are done, and what blocks that are not have had, in voxels times passes: one look, as the
+    /// writer may note a block at any moment.
+    pub(crate) fn progress_with(&self, under_way: &BTreeMap<u64, u64>) -> (u64, u64) {
+        let state = self.state();
+        let not_done = under_way.iter().filter(|(number, _)| !state.known.blocks.contains(number));
+        (state.voxels, not_done.map(|(_, had)| had).sum())
     }
 
     /// Blocks and voxels that this worker has done in this call.
@@ -261,12 +273,13 @@ impl<'a> Queue<'a> {
 
     /// Reads what others have done.
     fn refresh(&self) -> Result<(), PredictError> {
-        let mut known = Done::default();
+        let mut known = Done { logs: self.state().known.logs.clone(), ..Done::default() };
         known.read(self.session.notes.as_ref(), self.numbers, Some(self.worker.number()))?;
         let mut state = self.state();
         let before = state.known.blocks.len();
         state.known.blocks.append(&mut known.blocks);
         state.known.devices.append(&mut known.devices);
+        state.known.logs.append(&mut known.logs);
         if state.known.blocks.len() > before {
             self.count(&mut state);
         }
