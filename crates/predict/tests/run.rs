@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use deep3m_net::{Frames, NetError, Normalisation};
 use deep3m_predict::{
-    Ensemble, ForegroundModel, ModelIdentity, NullModel, PredictConfig, PredictError, PredictEvent, PredictSummary,
-    VariationCount, predict,
+    Ensemble, ForegroundModel, HowFar, ModelIdentity, NullModel, PredictConfig, PredictError, PredictEvent,
+    PredictSummary, VariationCount, how_far, predict,
 };
 use deep3m_volume::{
     Binning, Block, Extent, Index, Region, Volume, VolumeSpec, VoxelSize, VoxelType, Voxels, create, fs, open,
@@ -483,4 +483,33 @@ fn the_seam_is_small_with_context_and_large_without() {
     // One tile has none.
     let one = PredictConfig { tile: None, ..none };
     assert_eq!(world.predict(&world.path("one.zarr"), &one).unwrap().seam, None);
+}
+
+#[test]
+fn who_looks_on_sees_what_is_done() {
+    let world = World::new();
+    let part: Option<Region> = "0:7,3:40,0:41".parse().ok();
+    for (name, region) in [("p.zarr", None), ("p.tif", None), ("part.zarr", part)] {
+        let out = world.path(name);
+        let config = PredictConfig { region, ..small() };
+        assert_eq!(how_far(&out, region).unwrap(), None, "nobody has begun");
+        world.predict_until(&out, &config, 40).unwrap_err();
+        let seen = how_far(&out, region).unwrap().unwrap();
+        // What the next run says that it finds.
+        let (stop, mut found) = (AtomicBool::new(false), None);
+        let again = predict(&world.ensemble(), world.volume.as_ref(), &out, &config, &stop, &mut |event| {
+            if let PredictEvent::Planned { voxels, voxels_done, .. } = event {
+                found = Some(HowFar { voxels, voxels_done });
+                stop.store(true, Ordering::Relaxed);
+            }
+        });
+        again.unwrap_err();
+        assert_eq!(Some(seen), found);
+        assert!(seen.voxels_done > 0 && seen.voxels_done < seen.voxels, "{name}: {seen:?}");
+        world.predict(&out, &config).unwrap();
+        // Where the output is not the blocks themselves, these are gone.
+        let end = how_far(&out, region).unwrap();
+        let all = HowFar { voxels: seen.voxels, voxels_done: seen.voxels };
+        assert_eq!(end, (name == "p.zarr").then_some(all), "{name}");
+    }
 }

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use done::Done;
 pub(crate) use lease::{Claim, Life};
 pub(crate) use queue::{Left, Queue};
 pub(crate) use session::{Session, check_unused};

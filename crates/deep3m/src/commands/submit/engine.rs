@@ -141,6 +141,8 @@ pub(super) struct Order<'a> {
     pub(super) name: String,
     /// OUT.
     pub(super) output: String,
+    /// OUT, where this machine sees it as workers do.
+    pub(super) seen: Option<PathBuf>,
     /// Where deep3m is on the workers.
     pub(super) program: String,
     /// Where scripts and logs go.
@@ -170,7 +172,8 @@ impl<'a> Order<'a> {
             Some(folder) => absolute_text(&text_of(folder)?)?,
             None => absolute_text(&folder)?,
         };
-        Ok(Self { line, flags, name, output, program, folder: PathBuf::from(folder) })
+        let seen = (!is_address(&output)).then(|| PathBuf::from(&output));
+        Ok(Self { line, flags, name, output, seen, program, folder: PathBuf::from(folder) })
     }
 
     /// Workers see the mounts, and what is in their image.
@@ -198,7 +201,7 @@ impl<'a> Order<'a> {
         let folder = flags.files.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.submit")));
         let folder = PathBuf::from(absolute_text(&text_of(&folder)?)?);
         let program = flags.program.clone().unwrap_or_else(|| "deep3m".to_owned());
-        Ok(Self { line, flags, name, output, program, folder })
+        Ok(Self { line, flags, name, output, seen: None, program, folder })
     }
 
     /// Says early what each worker would say late.
