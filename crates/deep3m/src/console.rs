@@ -16,6 +16,8 @@ pub(crate) enum Unit {
     Iterations,
     /// Seconds of a time budget.
     Seconds,
+    /// Workers on other machines, whose rate says nothing.
+    Workers,
 }
 
 impl Progress {
@@ -25,8 +27,10 @@ impl Progress {
             Unit::Voxels => "{human_pos}/{human_len} voxels  {per_sec}",
             Unit::Iterations => "{human_pos}/{human_len}  {per_sec}",
             Unit::Seconds => "{pos}/{len} s",
+            Unit::Workers => "{pos}/{len}",
         };
-        let template = format!("{{prefix:>10}} [{{bar:32}}] {numbers}  {{eta}} left  {{wide_msg}}");
+        let left = if matches!(unit, Unit::Workers) { "" } else { "  {eta} left" };
+        let template = format!("{{prefix:>10}} [{{bar:32}}] {numbers}{left}  {{wide_msg}}");
         let style = ProgressStyle::with_template(&template).expect("the template is fixed and tested");
         let bar = ProgressBar::with_draw_target(Some(total), target());
         bar.set_style(style.progress_chars("=> "));
@@ -97,7 +101,7 @@ mod tests {
 
     #[test]
     fn every_bar_has_a_valid_template() {
-        for unit in [Unit::Voxels, Unit::Iterations, Unit::Seconds] {
+        for unit in [Unit::Voxels, Unit::Iterations, Unit::Seconds, Unit::Workers] {
             Progress::new("test", 10, unit).finish();
         }
     }

@@ -37,6 +37,7 @@ enum Command {
     Phantom(commands::phantom::Args),
     Train(Box<commands::train::Args>),
     Predict(commands::predict::Args),
+    Submit(Box<commands::submit::Args>),
     Evaluate(commands::evaluate::Args),
     Convert(commands::convert::Args),
     Import(commands::import::Args),
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Phantom(args) => commands::phantom::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
+        Command::Submit(args) => commands::submit::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Convert(args) => commands::convert::run(&args),
         Command::Import(args) => commands::import::run(&args),
@@ -60,7 +62,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(report) if report.is::<interrupt::Interrupted>() => {
+        Err(report) if report.is::<interrupt::Interrupted>() || report.is::<commands::submit::LeftRunning>() => {
             eprintln!("{report}");
             ExitCode::from(interrupt::EXIT_CODE)
         }

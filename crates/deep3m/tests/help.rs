@@ -17,9 +17,22 @@ fn of_the_program() {
 
 #[test]
 fn of_every_command() {
-    for command in
-        ["demo", "phantom", "train", "predict", "evaluate", "import", "export", "model", "model show", "model verify"]
-    {
+    for command in [
+        "demo",
+        "phantom",
+        "train",
+        "predict",
+        "submit",
+        "submit slurm",
+        "submit kubernetes",
+        "submit aws-batch",
+        "evaluate",
+        "import",
+        "export",
+        "model",
+        "model show",
+        "model verify",
+    ] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");
         let text = help(&arguments);

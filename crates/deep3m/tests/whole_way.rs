@@ -105,6 +105,61 @@ fn a_prediction_in_the_layout_of_cdeep3m(at: &Path) {
     assert!(error.contains("--halo"), "{error}");
 }
 
+/// Workers, devices, and a chunk that cannot be read.
+fn a_prediction_that_is_shared_and_has_a_gap(at: &Path) {
+    let predict = |out: &str, more: &[&str]| -> Vec<String> {
+        let mut arguments: Vec<&str> =
+            "predict model p/images.zarr --variations 1 --frames 1 --tile 64 -o".split(' ').collect();
+        arguments.push(out);
+        arguments.extend(more);
+        arguments.into_iter().map(str::to_owned).collect()
+    };
+    let run_it = |arguments: &[String]| run(at, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    run_it(&predict("alone.zarr", &["--device=cpu"]));
+    let alone = chunks(&at.join("alone.zarr"));
+    assert_eq!(alone.len(), 4);
+    let mut others: Vec<_> = ["0/2", "1/2"]
+        .map(|worker| predict("shared.zarr", &["--device=cpu", "--wait", "--worker", worker]))
+        .map(|arguments| {
+            std::process::Command::new(assert_cmd::cargo::cargo_bin("deep3m"))
+                .args(arguments)
+                .current_dir(at)
+                .spawn()
+                .unwrap()
+        })
+        .into();
+    assert!(others.iter_mut().all(|worker| worker.wait().unwrap().success()));
+    assert_eq!(chunks(&at.join("shared.zarr")), alone);
+    assert!(!at.join("shared.zarr/deep3m-workers").exists());
+    let text = run_it(&predict("shared.zarr", &["--device=cpu", "--worker", "1/2"]));
+    assert!(text.contains("shared.zarr: 73728 voxels"), "{text}");
+    run_it(&predict("lanes.zarr", &["--device=cpu,cpu"]));
+    assert_eq!(chunks(&at.join("lanes.zarr")), alone);
+    for bad in [["--worker", "2/2"], ["--worker", "1"]] {
+        let output = deep3m(at).args(predict("x.zarr", &bad)).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("counted from 0"));
+    }
+
+    let (name, bytes) = chunks(&at.join("p/images.zarr")).swap_remove(0);
+    let chunk = at.join("p/images.zarr").join(name);
+    fs::write(&chunk, &bytes[..bytes.len() / 2]).unwrap();
+    let output = deep3m(at).args(predict("gap.zarr", &["--device=cpu", "--json"])).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("blocks are missing") && error.contains("0:6,0:"), "{error}");
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["complete"], false);
+    let missing = json["missing"].as_array().unwrap();
+    assert!(
+        !missing.is_empty() && missing.iter().all(|m| m["reason"].as_str().unwrap().contains("p/images.zarr")),
+        "{json}"
+    );
+    fs::write(&chunk, &bytes).unwrap();
+    run_it(&predict("gap.zarr", &["--device=cpu"]));
+    assert_eq!(chunks(&at.join("gap.zarr")), alone);
+}
+
 #[test]
 fn the_whole_way() {
     let folder = tempfile::tempdir().unwrap();
@@ -184,6 +239,7 @@ fn the_whole_way() {
 
     the_model_is_shown_and_verified(at);
     a_prediction_in_the_layout_of_cdeep3m(at);
+    a_prediction_that_is_shared_and_has_a_gap(at);
 
     // What holds another run is not touched.
     let error =

@@ -110,6 +110,15 @@ impl DeviceChoice {
         }
     }
 
+    /// What kind of device it is: "cpu", "cuda" or "vulkan". Devices of one kind round alike.
+    pub fn kind(self) -> &'static str {
+        match self.resolve() {
+            Self::Cuda(_) => "cuda",
+            Self::Vulkan(_) => "vulkan",
+            Self::Cpu | Self::Auto => "cpu",
+        }
+    }
+
     /// The device in words, for logs and reports: "CPU, 8 threads", "NVIDIA GPU 0 (CUDA)".
     pub fn describe(self) -> String {
         match self.resolve() {

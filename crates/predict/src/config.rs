@@ -5,7 +5,7 @@ use deep3m_volume::{Binning, Extent, Region};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::PlanSettings;
-use crate::{PredictError, VariationCount};
+use crate::{PredictError, VariationCount, WorkerConfig};
 
 /// The settings of a prediction.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub struct PredictConfig {
     pub slab: Option<u32>,
     /// Sections that go through the network at once; `None`: 1. More keeps a GPU busier and takes more of its memory.
     pub batch: Option<u32>,
+    /// How this process shares the output with others.
+    pub workers: WorkerConfig,
     /// Whether to measure the seam when the volume is done ([`crate::measure_seam`]).
     pub seam: bool,
 }
@@ -64,6 +66,13 @@ impl PredictConfig {
             }
         };
         within("batch", self.batch, 1, 1)?;
+        match self.workers.lease_seconds {
+            1..=WorkerConfig::LONGEST_LEASE => {}
+            found => {
+                let (least, most) = (1, WorkerConfig::LONGEST_LEASE.into());
+                return Err(PredictError::Setting { name: "lease-seconds", found: found.into(), least, most });
+            }
+        }
         Ok(PlanSettings {
             extent,
             binning,

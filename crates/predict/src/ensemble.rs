@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use deep3m_net::{Frames, Inference, ModelDir, NetError, Normalisation};
+use deep3m_net::{DeviceChoice, Frames, Inference, ModelDir, NetError, Normalisation};
 use deep3m_volume::{Binning, Volume, VolumeInfo, VoxelSize, VoxelType};
 
 use crate::forward::{Forward, Member};
@@ -60,6 +60,10 @@ impl ForegroundModel for NullModel {
 /// The models that predict together, and what they have in common: how they see grey values.
 pub struct Ensemble {
     models: Vec<Box<dyn ForegroundModel>>,
+    /// The same models on further devices.
+    more: Vec<Vec<Box<dyn ForegroundModel>>>,
+    /// Kinds of devices, where known.
+    kinds: Vec<String>,
     binning: Binning,
     normalisation: Normalisation,
     trained_on: VoxelType,
@@ -94,6 +98,53 @@ impl Ensemble {
         Ok(Self { trained_at: manifest.voxel_size, ..ensemble })
     }
 
+    /// The networks of a model directory on several devices, which share the blocks of a prediction; as [`Self::load`].
+    ///
+    /// # Errors
+    /// [`PredictError::Device`] for a device that is not there, or for none, and those of [`Self::load`].
+    pub fn load_on(
+        model: &ModelDir,
+        frames: Option<&[Frames]>,
+        devices: &[DeviceChoice],
+    ) -> Result<Self, PredictError> {
+        let mut all: Option<Self> = None;
+        for choice in devices {
+            let one = Self::load(model, frames, &choice.open()?)?;
+            let ensemble = match all {
+                Some(ensemble) => ensemble.and_on(one.models),
+                None => one,
+            };
+            all = Some(ensemble.of_kind(choice.kind()));
+        }
+        all.ok_or(PredictError::Setting { name: "device", found: 0, least: 1, most: u64::MAX })
+    }
+
+    /// Adds the same models on another device: blocks go to whichever is free.
+    ///
+    /// # Panics
+    /// If they are not as many or see other numbers of sections.
+    #[must_use]
+    pub fn and_on(mut self, models: Vec<Box<dyn ForegroundModel>>) -> Self {
+        let frames: Vec<Frames> = models.iter().map(|model| model.frames()).collect();
+        assert_eq!(frames, self.frames(), "models on another device");
+        self.more.push(models);
+        self
+    }
+
+    /// Notes a kind of device that the models are on ("cpu", "cuda"), to be written beside the output.
+    #[must_use]
+    pub fn of_kind(mut self, kind: &str) -> Self {
+        self.kinds.push(kind.to_owned());
+        self.kinds.sort();
+        self.kinds.dedup();
+        self
+    }
+
+    /// Kinds of devices that the models are on, where known.
+    pub fn kinds(&self) -> &[String] {
+        &self.kinds
+    }
+
     /// Models in the order in which they are averaged; `trained_on` is the type of the volumes that they saw.
     ///
     /// # Errors
@@ -108,7 +159,8 @@ impl Ensemble {
         if models.is_empty() {
             return Err(PredictError::NoModel { path: identity.path });
         }
-        Ok(Self { models, binning, normalisation, trained_on, trained_at: None, identity })
+        let (more, kinds) = (Vec::new(), Vec::new());
+        Ok(Self { models, more, kinds, binning, normalisation, trained_on, trained_at: None, identity })
     }
 
     /// Null models in the place of trained ones: the output is the volume's grey values, through all that a prediction
@@ -144,9 +196,20 @@ impl Ensemble {
         &self.identity
     }
 
+    /// The models on the first device.
     pub(crate) fn forward(&self, config: &PredictConfig) -> Forward<'_> {
+        self.forward_with(&self.models, config)
+    }
+
+    /// The models on each device.
+    pub(crate) fn lanes(&self, config: &PredictConfig) -> Vec<Forward<'_>> {
+        let more = self.more.iter().map(|models| self.forward_with(models, config));
+        std::iter::once(self.forward(config)).chain(more).collect()
+    }
+
+    fn forward_with<'a>(&self, models: &'a [Box<dyn ForegroundModel>], config: &PredictConfig) -> Forward<'a> {
         let variations = |frames| config.variations.for_frames(frames);
-        let members = self.models.iter().map(|m| Member { model: &**m, variations: variations(m.frames()) });
+        let members = models.iter().map(|m| Member { model: &**m, variations: variations(m.frames()) });
         Forward {
             members: members.collect(),
             binning: self.binning,

@@ -1,9 +1,28 @@
 //! What can stop a prediction.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use deep3m_net::{ModelError, NetError, NormalisationError};
+use deep3m_net::{DeviceError, ModelError, NetError, NormalisationError};
 use deep3m_volume::{Extent, Region, VolumeError};
+
+use crate::PredictSummary;
+
+/// Blocks that a message lists; all are in the summary.
+const LISTED: usize = 20;
+
+/// What is missing, a line for each block.
+fn missing_text(summary: &PredictSummary) -> String {
+    let missing = &summary.missing;
+    let mut text = format!("{} of {} blocks are missing; the same command fills them", missing.len(), summary.blocks);
+    for block in missing.iter().take(LISTED) {
+        let _ = write!(text, "\n  {}: {}", block.region, block.reason);
+    }
+    if missing.len() > LISTED {
+        let _ = write!(text, "\n  … and {} more (--json lists all)", missing.len() - LISTED);
+    }
+    text
+}
 
 /// Why a prediction was not made. What is already written stays; the same call goes on from there.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +34,9 @@ pub enum PredictError {
     /// The network failed.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// The device is not there.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The model directory could not be read.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -112,11 +134,25 @@ pub enum PredictError {
         /// What should be there.
         expected: String,
     },
-    /// Another process writes this output.
-    #[error("{}: another deep3m is predicting into it; wait for it, or choose another output", path.display())]
+    /// Another process is this worker of this output.
+    #[error(
+        "{}: another deep3m is predicting into it ({by}); wait for it, choose another output, or help it as another \
+         worker (--worker)",
+        path.display()
+    )]
     InUse {
         /// The output.
         path: PathBuf,
+        /// The worker, its process and machine, as far as they are known.
+        by: String,
+    },
+    /// Blocks are missing that could not be read or written; all others are done.
+    #[error("{}: {}", path.display(), missing_text(summary))]
+    Incomplete {
+        /// The output.
+        path: PathBuf,
+        /// What was done, and what is missing with the reasons.
+        summary: Box<PredictSummary>,
     },
     /// The prediction was stopped on request.
     #[error("{}: stopped after {done} of {blocks} blocks; the same command goes on from here", path.display())]

@@ -71,7 +71,8 @@ impl Forward<'_> {
                 continue;
             }
             let (sections, start) = (group.len() as u64, bytes.len());
-            if let Some(part) = parts.load(block.number, from, group.len() * section)? {
+            // What was kept and cannot be read is computed again.
+            if let Ok(Some(part)) = parts.load(block.number, from, group.len() * section) {
                 bytes.extend(part);
                 if !go_on(sections * self.passes()) {
                     return Ok(Outcome::Stopped);
@@ -87,7 +88,8 @@ impl Forward<'_> {
                 self.quantise(block, probability, prepared, &mut bytes);
             }
             if to < core.end().z {
-                parts.keep(block.number, from, &bytes[start..], started.elapsed())?;
+                // Where there is no room to keep it, the block goes on without.
+                let _ = parts.keep(block.number, from, &bytes[start..], started.elapsed());
             }
         }
         Ok(Outcome::Done(Block::new(core.extent, Voxels::U8(bytes))))

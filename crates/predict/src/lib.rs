@@ -8,7 +8,8 @@
 //!    training, while the block before it is in the network.
 //! 3. Each section goes through each model in the chosen [variations](VariationCount), turned back and averaged; the
 //!    mean of the models is brought to the volume's own grid and written.
-//! 4. What is done is noted beside the output: the same call goes on after an interruption, with the same bytes.
+//! 4. What is done is noted beside the output: the same call goes on after an interruption, with the same bytes. Several
+//!    processes share an output as [workers](WorkerConfig), and one process several devices ([`Ensemble::load_on`]).
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -40,23 +41,33 @@ mod ensemble;
 mod error;
 mod forward;
 mod grey;
+mod how_far;
 mod identity;
+mod lock;
+pub mod notes;
 mod output;
 mod parts;
 mod pipeline;
 mod plan;
+mod progress;
+mod retry;
 mod run;
-mod run_log;
+mod run_note;
 mod seam;
+mod summary;
 #[cfg(test)]
 mod testing;
 mod variations;
+mod workers;
 
 pub use config::PredictConfig;
 pub use ensemble::{Ensemble, ForegroundModel, NullModel};
 pub use error::PredictError;
+pub use how_far::{HowFar, how_far};
 pub use identity::{ModelIdentity, RunIdentity};
 pub use plan::{Borders, Context, Plan, PlanSettings, PlannedBlock, Span};
-pub use run::{PredictEvent, PredictSummary, plan, predict};
+pub use run::{PredictEvent, plan, predict};
 pub use seam::{Seam, measure_seam};
+pub use summary::{Elsewhere, MissingBlock, PredictSummary};
 pub use variations::{VariationCount, VariationCountError};
+pub use workers::{Worker, WorkerConfig, WorkerError};

@@ -6,7 +6,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
 
 use deep3m_volume::formats::ome_zarr::ZarrWriter;
 use deep3m_volume::{
@@ -14,8 +15,10 @@ use deep3m_volume::{
 };
 use serde_json::json;
 
+use crate::notes::{LocalNotes, Notes};
 use crate::parts::Parts;
-use crate::run_log::{RUN_FILE, RunLog, RunNote};
+use crate::run_note::{RUN_FILE, RunNote};
+use crate::workers::{FOLDER, check_unused};
 use crate::{PredictError, RunIdentity};
 
 /// Most bytes held while blocks are copied into another format, unless one section is more.
@@ -53,6 +56,16 @@ impl Output {
         self.scratch.as_ref().map_or_else(|| self.out.clone(), |scratch| scratch.join("blocks.zarr"))
     }
 
+    /// The notes beside the blocks.
+    pub(crate) fn notes(&self) -> Arc<dyn Notes> {
+        Arc::new(LocalNotes::new(&self.store()))
+    }
+
+    /// Where processes of one machine know of each other.
+    pub(crate) fn presence(&self) -> PathBuf {
+        self.store().join(FOLDER)
+    }
+
     /// The note of a finished output: inside a folder, beside a file.
     fn note_of_result(&self) -> PathBuf {
         if self.out.is_file() || self.out.extension().is_some_and(is_tiff) {
@@ -82,13 +95,19 @@ impl Output {
         Ok(Found::Open)
     }
 
+    /// Whether the output is this run's, complete: another worker may have ended it.
+    pub(crate) fn is_finished(&self, run: &RunIdentity) -> Result<bool, PredictError> {
+        let note = RunNote::<RunIdentity>::read_file(&self.note_of_result())?;
+        Ok(note.is_some_and(|note| note.finished && note.run.differences(run).is_empty()))
+    }
+
     /// What is at one place. With `overwrite`, another run in the place of the blocks is removed.
     fn look(&self, place: &Path, note: &Path, run: &RunIdentity, overwrite: bool) -> Result<Found, PredictError> {
         let is_store = place == self.store();
         if !place.exists() {
             return Ok(Found::Open);
         }
-        let problem = match RunNote::<RunIdentity>::read(note) {
+        let problem = match RunNote::<RunIdentity>::read_file(note) {
             Ok(Some(note)) => match note.run.differences(run) {
                 same if same.is_empty() => return Ok(if note.finished { Found::Finished } else { Found::Open }),
                 differs => PredictError::AnotherRun { path: place.to_owned(), differs },
@@ -122,80 +141,114 @@ impl Output {
 
     fn remove(&self, place: &Path) -> Result<(), PredictError> {
         self.check_replaceable(place)?;
-        RunLog::check_unused(place)?;
+        check_unused(&LocalNotes::new(place), &place.join(FOLDER))?;
         Ok(remove(place)?)
     }
 
-    /// Opens the volume for the blocks, or starts it. The note comes first: a folder with a note and no volume yet is
-    /// this run's beginning.
+    /// Opens the volume for the blocks, or starts it; whether it was there before. The note comes first: a folder with a
+    /// note and no volume yet is this run's beginning. Several workers may do this at once.
     pub(crate) fn open_store(
         &self,
         run: &RunIdentity,
         chunk: Extent,
         voxel_size: Option<VoxelSize>,
-    ) -> Result<ZarrWriter, PredictError> {
-        let store = self.store();
-        let note = store.join(RUN_FILE);
-        if RunNote::<RunIdentity>::read(&note)?.is_none() {
-            fs::create_dir(&store)?;
-            RunNote { finished: false, run: run.clone() }.write(&note)?;
+    ) -> Result<(ZarrWriter, bool), PredictError> {
+        let (store, notes) = (self.store(), self.notes());
+        fs::create_dir(&store)?;
+        let begins = RunNote::begin(run.clone()).create(notes.as_ref(), RUN_FILE)?;
+        if let (false, Some(note)) = (begins, RunNote::<RunIdentity>::read(notes.as_ref(), RUN_FILE)?) {
+            let differs = note.run.differences(run);
+            if !differs.is_empty() {
+                return Err(PredictError::AnotherRun { path: store, differs });
+            }
         }
         if store.join("zarr.json").is_file() {
-            return Ok(ZarrWriter::reopen(&store)?);
+            return Ok((ZarrWriter::reopen(&store)?, !begins));
         }
-        Ok(ZarrWriter::create(&store, &spec(run, run.plan.extent, chunk, voxel_size))?)
+        // Two that do this at once write the same bytes.
+        Ok((ZarrWriter::create(&store, &spec(run, run.plan.extent, chunk, voxel_size))?, !begins))
     }
 
-    /// Notes that all blocks are done, and makes the output from them where they are not the output itself. False when stopped before the output was complete.
+    /// Notes that all blocks are done, and makes the output from them where they are not the output itself. False when
+    /// stopped before the output was complete, or when `go_on` says no because another makes it now.
     pub(crate) fn complete(
         &self,
-        run: &RunIdentity,
+        note: &RunNote,
+        attempt: &str,
         chunk: Extent,
-        stop: &AtomicBool,
+        go_on: &mut dyn FnMut() -> bool,
         progress: &mut dyn FnMut(u64),
     ) -> Result<bool, PredictError> {
-        let store = self.store();
-        let note = RunNote { finished: true, run: run.clone() };
-        note.write(&store.join(RUN_FILE))?;
+        let (store, run) = (self.store(), &note.run);
+        note.write(self.notes().as_ref(), RUN_FILE)?;
         let Some(scratch) = &self.scratch else { return Ok(true) };
         let blocks = open(&store)?;
         let voxel_size = blocks.info().voxel_size;
         let region = run.region.unwrap_or(Region::whole(run.plan.extent));
-        let made = scratch.join(self.out.file_name().unwrap_or_default());
+        let made = scratch.join(attempt).join(self.out.file_name().unwrap_or_default());
         // What an earlier attempt left.
         remove(&made)?;
+        fs::create_dir(&scratch.join(attempt))?;
         let writer = create(&made, &spec(run, region.extent, chunk, voxel_size), false)?;
         progress(0);
-        if !copy(&crop(blocks, region)?, writer.as_ref(), chunk.z, stop, progress)? {
+        if !copy(&crop(blocks, region)?, writer.as_ref(), chunk.z, go_on, progress)? {
             return Ok(false);
         }
         drop(writer);
         if made.is_dir() {
-            note.write(&made.join(RUN_FILE))?;
+            note.write_file(&made.join(RUN_FILE))?;
+        }
+        if !go_on() {
+            return Ok(false);
         }
         if self.out.exists() {
             self.remove(&self.out)?;
         }
         if made.is_file() {
-            note.write(&self.note_of_result())?;
+            note.write_file(&self.note_of_result())?;
         }
         std::fs::rename(&made, &self.out).map_err(|e| VolumeError::io(&self.out, "rename into place", e))?;
         Ok(true)
     }
 
+    /// Removes temporary files of killed processes that were last written at least `age` ago.
+    pub(crate) fn sweep(&self, age: Duration) -> Result<(), PredictError> {
+        fs::sweep(&self.store(), age)?;
+        Ok(())
+    }
+
+    /// As [`Self::clear_up`], unless somebody makes the output anew in this moment, or still waits for it.
+    pub(crate) fn clear_up_unused(&self) -> Result<(), PredictError> {
+        if check_unused(self.notes().as_ref(), &self.presence()).is_err() {
+            return Ok(());
+        }
+        self.clear_up()
+    }
+
     /// Removes what only a run that is not finished needs.
     pub(crate) fn clear_up(&self) -> Result<(), PredictError> {
         if let Some(scratch) = &self.scratch {
-            return Ok(fs::remove_dir(scratch)?);
+            return Ok(clear(scratch)?);
         }
-        RunLog::remove(&self.out)?;
-        Ok(Parts::remove(&self.out)?)
+        Parts::remove(&self.out)?;
+        Ok(clear(&self.out.join(FOLDER))?)
     }
 }
 
 /// Removes a file or a folder, if it is there.
 fn remove(path: &Path) -> Result<(), VolumeError> {
     if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) }
+}
+
+/// Removes a folder in which another worker may just write its last note.
+fn clear(folder: &Path) -> Result<(), VolumeError> {
+    for _ in 0..20 {
+        if fs::remove_dir(folder).is_ok() {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50));
+    }
+    fs::remove_dir(folder)
 }
 
 /// What a probability volume is.
@@ -210,14 +263,14 @@ fn copy(
     source: &Arc<dyn Volume>,
     target: &dyn VolumeWriter,
     slab: u64,
-    stop: &AtomicBool,
+    go_on: &mut dyn FnMut() -> bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<bool, PredictError> {
     let (grain, extent) = (target.grain(), source.info().extent);
     let sections = (COPY_BYTES / (grain.y * grain.x).max(1)).clamp(1, slab.max(1));
     let step = Extent::new((sections / grain.z).max(1) * grain.z, grain.y, grain.x);
     for tile in Region::whole(extent).tiles(step) {
-        if stop.load(Ordering::Relaxed) {
+        if !go_on() {
             return Ok(false);
         }
         target.write(tile.start, &source.read(tile)?)?;
@@ -232,5 +285,7 @@ fn is_tiff(ending: &std::ffi::OsStr) -> bool {
 }
 
 fn is_empty_folder(path: &Path) -> bool {
-    path.is_dir() && fs::list(path).is_ok_and(|entries| entries.is_empty())
+    // Another worker may begin in this moment.
+    let begins = |entry: &PathBuf| entry.file_name().is_some_and(fs::is_temporary);
+    path.is_dir() && fs::list(path).is_ok_and(|entries| entries.iter().all(begins))
 }

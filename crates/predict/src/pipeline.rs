@@ -1,10 +1,13 @@
 //! The blocks one after another: while one is in the network, the next is read and the one before is written.
 //!
-//! The network runs on the calling thread and takes the blocks in order, so the bytes do not depend on the timing. Reader
-//! and writer hold one block each besides the one in the network: memory does not grow with the volume.
+//! Each device takes the blocks as they come, so which block it gets depends on the timing; a block's bytes do not.
+//! Reader and writer hold one block each besides those in the networks: memory does not grow with the volume.
+//!
+//! A block that cannot be read or written is left out, and the others go on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle, scope};
 use std::time::{Duration, Instant};
 
@@ -16,12 +19,17 @@ use crate::forward::{Forward, Outcome};
 use crate::grey::Normalise;
 use crate::parts::Parts;
 use crate::plan::PlannedBlock;
-use crate::run_log::RunLog;
+use crate::retry::{is_full, retry};
+use crate::workers::Queue;
+
+/// Blocks in a row that a full disk may refuse before the rest is not tried.
+const FULL_IN_A_ROW: u32 = 3;
 
 /// All that the blocks of a run have in common.
 pub(crate) struct Job<'a> {
     pub(crate) volume: &'a dyn Volume,
-    pub(crate) forward: &'a Forward<'a>,
+    /// The networks, once for each device.
+    pub(crate) lanes: &'a [Forward<'a>],
     pub(crate) normalise: &'a Normalise,
     /// What is wanted of the volume.
     pub(crate) region: Region,
@@ -34,6 +42,7 @@ pub(crate) struct Job<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Times {
     pub(crate) reading: Duration,
+    /// The mean of the devices.
     pub(crate) network: Duration,
     pub(crate) writing: Duration,
 }
@@ -43,119 +52,237 @@ pub(crate) enum Step {
     /// Sections of a block went through the network once.
     Pass { block: PlannedBlock, sections: u64 },
     /// A block is on the disk.
-    Done(PlannedBlock),
+    Done {
+        block: PlannedBlock,
+        /// Blocks so far.
+        done: u64,
+    },
+    /// A block was left out.
+    LeftOut { block: PlannedBlock, reason: String },
 }
 
-/// Runs the blocks; true when all are done, false when stopped before.
+/// How the blocks ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// None was left to take.
+    Taken,
+    /// Told to stop.
+    Stopped,
+    /// The rest would fail, too.
+    GaveUp(VolumeError),
+}
+
+/// What a thread says, with where to answer when it was heard.
+type Said = (Step, Option<SyncSender<()>>);
+
+/// What the threads of a run share.
+struct Shared<'a> {
+    job: &'a Job<'a>,
+    queue: &'a Queue<'a>,
+    stop: &'a AtomicBool,
+    /// Something failed that ends the run.
+    halt: AtomicBool,
+}
+
+impl Shared<'_> {
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.halt.load(Ordering::Relaxed)
+    }
+
+    fn leave_out(&self, block: PlannedBlock, reason: String, say: &Sender<Said>) {
+        self.queue.leave_out(block.number, reason.clone());
+        let _ = say.send((Step::LeftOut { block, reason }, None));
+    }
+}
+
+/// Runs the blocks of a queue.
 pub(crate) fn run(
     job: &Job<'_>,
-    blocks: &[PlannedBlock],
-    log: &mut RunLog,
+    queue: &Queue<'_>,
     stop: &AtomicBool,
     times: &mut Times,
     hear: &mut dyn FnMut(Step),
-) -> Result<bool, PredictError> {
+) -> Result<End, PredictError> {
+    let shared = Shared { job, queue, stop, halt: AtomicBool::new(false) };
+    // Rendezvous: the reader keeps the block that it has read until a network takes it, a network what it has made
+    // until the writer takes it.
+    let (prepared_out, prepared) = sync_channel(0);
+    let (finished, to_write) = sync_channel(0);
+    let (say, said) = channel();
+    // Dropped with the last network, so that the reader does not wait for one.
+    let prepared = Arc::new(Mutex::new(prepared));
     scope(|scope| {
-        let (done_out, done) = channel();
-        let (finished, to_write) = sync_channel(0);
-        let writer = spawn_writer(scope, job, log, to_write, done_out);
-        // Rendezvous: the reader keeps the block that it has read until the network takes it.
-        let (prepared_out, prepared) = sync_channel(0);
-        let reader = spawn_reader(scope, job, blocks, prepared_out);
-        let network = feed(job, prepared, &finished, &done, stop, &mut times.network, hear);
-        drop(finished);
-        let reading = join(reader);
-        let writing = join(writer);
-        for block in done.try_iter() {
-            hear(Step::Done(block));
+        let writer = spawn_writer(scope, &shared, to_write, say.clone());
+        let reader = spawn_reader(scope, &shared, prepared_out, say.clone());
+        let lanes: Vec<_> = job
+            .lanes
+            .iter()
+            .map(|forward| {
+                let (prepared, finished, say, shared) = (prepared.clone(), finished.clone(), say.clone(), &shared);
+                scope.spawn(move || {
+                    let mut spent = Duration::ZERO;
+                    let end = feed(shared, forward, &prepared, &finished, &say, &mut spent);
+                    if end.is_err() {
+                        shared.halt.store(true, Ordering::Relaxed);
+                    }
+                    (end, spent)
+                })
+            })
+            .collect();
+        drop((prepared, finished, say));
+        for (step, answer) in said {
+            hear(step);
+            drop(answer);
         }
+        let count = lanes.len().max(1) as u32;
+        let mut outcome = Ok(());
+        for (end, spent) in lanes.into_iter().map(join) {
+            times.network += spent / count;
+            outcome = outcome.and(end);
+        }
+        let (reading, read) = join(reader);
+        let (writing, written) = join(writer);
         times.reading += reading;
-        times.writing += writing?;
-        network
+        times.writing += writing;
+        outcome?;
+        if let Some(error) = written {
+            return Ok(End::GaveUp(error));
+        }
+        match read {
+            Err(PredictError::Volume(error)) => Ok(End::GaveUp(error)),
+            Err(error) => Err(error),
+            Ok(()) if stop.load(Ordering::Relaxed) => Ok(End::Stopped),
+            Ok(()) => Ok(End::Taken),
+        }
     })
 }
 
-/// A block with its context, or why it could not be read.
-type Read = (PlannedBlock, Result<Prepared, VolumeError>);
-
+/// Reads blocks as long as there are some to take.
 fn spawn_reader<'s>(
     scope: &'s Scope<'s, '_>,
-    job: &'s Job<'_>,
-    blocks: &'s [PlannedBlock],
-    out: SyncSender<Read>,
-) -> ScopedJoinHandle<'s, Duration> {
+    shared: &'s Shared<'_>,
+    out: SyncSender<(PlannedBlock, Prepared)>,
+    say: Sender<Said>,
+) -> ScopedJoinHandle<'s, (Duration, Result<(), PredictError>)> {
     scope.spawn(move || {
-        let mut spent = Duration::ZERO;
-        for block in blocks {
+        let (job, mut spent, mut patient) = (shared.job, Duration::ZERO, true);
+        let Some(binning) = job.lanes.first().map(|lane| lane.binning) else { return (spent, Ok(())) };
+        while !shared.is_over() {
+            let block = match take(shared) {
+                Ok(Some(block)) => block,
+                Ok(None) => break,
+                Err(error) => return (spent, Err(error)),
+            };
             let started = Instant::now();
-            let prepared = prepare(job.volume, job.forward.binning, &block.context, job.normalise);
+            let prepared = retry(patient, shared.stop, || prepare(job.volume, binning, &block.context, job.normalise));
             spent += started.elapsed();
-            // Nobody listens: stopped, or failed elsewhere.
-            if out.send((*block, prepared)).is_err() {
-                break;
+            patient = prepared.is_ok();
+            match prepared {
+                Ok(prepared) => {
+                    // Nobody listens: stopped, or failed elsewhere.
+                    if out.send((block, prepared)).is_err() {
+                        break;
+                    }
+                }
+                Err(_) if shared.is_over() => break,
+                Err(error) => shared.leave_out(block, error.to_string(), &say),
             }
         }
-        spent
+        (spent, Ok(()))
     })
 }
 
+/// The next block; notes are files, too, that may not be there for a moment.
+fn take(shared: &Shared<'_>) -> Result<Option<PlannedBlock>, PredictError> {
+    let mut other = None;
+    let taken = retry(true, shared.stop, || match shared.queue.next() {
+        Err(PredictError::Volume(error)) => Err(error),
+        Err(error) => {
+            other = Some(error);
+            Ok(None)
+        }
+        Ok(block) => Ok(block),
+    });
+    other.map_or_else(|| taken.map_err(PredictError::Volume), Err)
+}
+
+/// Writes blocks and notes them; the error that ended it.
 fn spawn_writer<'s>(
     scope: &'s Scope<'s, '_>,
-    job: &'s Job<'_>,
-    log: &'s mut RunLog,
+    shared: &'s Shared<'_>,
     blocks: Receiver<(PlannedBlock, Block)>,
-    done: Sender<PlannedBlock>,
-) -> ScopedJoinHandle<'s, Result<Duration, VolumeError>> {
+    say: Sender<Said>,
+) -> ScopedJoinHandle<'s, (Duration, Option<VolumeError>)> {
     scope.spawn(move || {
-        let mut spent = Duration::ZERO;
+        let (job, mut spent, mut full, mut patient) = (shared.job, Duration::ZERO, 0, true);
         for (block, voxels) in blocks {
             let started = Instant::now();
-            job.writer.write(block.core.start, &voxels)?;
-            log.append(block.number)?;
-            job.parts.forget(block.number)?;
+            let written = retry(patient, shared.stop, || {
+                job.writer.write(block.core.start, &voxels)?;
+                shared.queue.done(block.number)
+            });
+            patient = written.is_ok();
+            match written {
+                Ok(done) => {
+                    full = 0;
+                    // What stays is removed when all is done.
+                    let _ = job.parts.forget(block.number);
+                    let _ = say.send((Step::Done { block, done }, None));
+                }
+                Err(error) => {
+                    full = if is_full(&error) { full + 1 } else { 0 };
+                    shared.leave_out(block, error.to_string(), &say);
+                    if full == FULL_IN_A_ROW {
+                        shared.halt.store(true, Ordering::Relaxed);
+                        return (spent + started.elapsed(), Some(error));
+                    }
+                }
+            }
             spent += started.elapsed();
-            // The run may be over; the block is done all the same.
-            let _ = done.send(block);
         }
-        Ok(spent)
+        (spent, None)
     })
 }
 
-/// Takes blocks from the reader through the network to the writer.
+/// Takes blocks from the reader through a device's networks to the writer.
 fn feed(
-    job: &Job<'_>,
-    prepared: Receiver<Read>,
+    shared: &Shared<'_>,
+    forward: &Forward<'_>,
+    prepared: &Mutex<Receiver<(PlannedBlock, Prepared)>>,
     finished: &SyncSender<(PlannedBlock, Block)>,
-    done: &Receiver<PlannedBlock>,
-    stop: &AtomicBool,
+    say: &Sender<Said>,
     network: &mut Duration,
-    hear: &mut dyn FnMut(Step),
-) -> Result<bool, PredictError> {
+) -> Result<(), PredictError> {
+    let job = shared.job;
     let wanted = job.region.start.z..job.region.end().z;
-    for (block, context) in prepared {
-        let context = context?;
+    let next = || prepared.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    while let Ok((block, context)) = next() {
         let mut pass = |sections| {
-            hear(Step::Pass { block, sections });
-            !stop.load(Ordering::Relaxed)
+            let (heard, answer) = sync_channel(0);
+            let _ = say.send((Step::Pass { block, sections }, Some(heard)));
+            // Until it was heard, so that whoever hears it can stop the run here.
+            let _ = answer.recv();
+            !shared.is_over()
         };
-        match job.forward.block(&block, &context, wanted.clone(), job.parts, network, &mut pass)? {
-            Outcome::Stopped => return Ok(false),
+        match forward.block(&block, &context, wanted.clone(), job.parts, network, &mut pass)? {
+            Outcome::Stopped => return Ok(()),
+            // A model that has answered before is sound: something in this block is not.
+            Outcome::NotFinite if shared.queue.progress().0 > 0 => {
+                shared.leave_out(block, PredictError::NotFinite { block: block.core }.to_string(), say);
+            }
             Outcome::NotFinite => return Err(PredictError::NotFinite { block: block.core }),
             Outcome::Done(voxels) => {
                 if finished.send((block, voxels)).is_err() {
-                    // The writer has failed; it says why when it is joined.
-                    return Ok(false);
+                    // The writer has given up, and says why.
+                    return Ok(());
                 }
             }
         }
-        for block in done.try_iter() {
-            hear(Step::Done(block));
-        }
-        if stop.load(Ordering::Relaxed) {
-            return Ok(false);
+        if shared.is_over() {
+            return Ok(());
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
@@ -165,12 +292,15 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notes::LocalNotes;
     use crate::plan::{Plan, PlanSettings};
     use crate::testing::{BoxBlur, Cells, MemoryVolume, MemoryWriter, blur_in_one_piece};
+    use crate::workers::{FOLDER, Left, Session, WorkerConfig};
     use crate::{Ensemble, ForegroundModel, ModelIdentity, PredictConfig, VariationCount};
     use deep3m_net::{Frames, Normalisation};
     use deep3m_volume::{Binning, Extent, Index, VoxelType};
     use proptest::prelude::*;
+    use std::path::Path;
 
     fn blurs(frames: &[Frames], radius: usize, binning: Binning) -> Ensemble {
         let blur = |&frames: &Frames| Box::new(BoxBlur { frames, radius }) as Box<dyn ForegroundModel>;
@@ -181,6 +311,14 @@ mod tests {
         let identity = ModelIdentity { path: "blur".into(), weights: std::collections::BTreeMap::new() };
         let normalisation = Normalisation::Range { low: 0.0, high: 255.0 };
         Ensemble::new(models, binning, normalisation, VoxelType::U8, identity).unwrap()
+    }
+
+    /// The queue of the only worker.
+    fn alone<'a>(folder: &Path, blocks: &'a [PlannedBlock], region: Region, numbers: usize) -> Queue<'a> {
+        let (notes, config) = (Arc::new(LocalNotes::new(folder)), WorkerConfig::default());
+        let stop = AtomicBool::new(false);
+        let session = Session::open(notes, &folder.join(FOLDER), &config, &stop, &mut |_| {}).unwrap().unwrap();
+        Queue::new(blocks, region, numbers as u64, config.worker, Arc::new(session), &[], || false).unwrap()
     }
 
     /// Runs all blocks that meet a region; what was written, and whether each voxel was.
@@ -197,20 +335,24 @@ mod tests {
         let forward = ensemble.forward(config);
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::new(folder.path(), std::time::Duration::ZERO);
-        let job = Job { volume, forward: &forward, normalise: &*grey.apply, region, writer: &writer, parts: &parts };
-        let mut log = RunLog::open(folder.path(), plan.blocks().count() as u64).unwrap();
+        let lanes = [forward];
+        let job = Job { volume, lanes: &lanes, normalise: &*grey.apply, region, writer: &writer, parts: &parts };
+        let forward = &lanes[0];
         let blocks: Vec<_> = plan.blocks_meeting(region).collect();
         let stop = AtomicBool::new(false);
+        let queue = alone(folder.path(), &blocks, region, plan.blocks().count());
         let mut passes = 0;
-        let done = run(&job, &blocks, &mut log, &stop, &mut Times::default(), &mut |step| match step {
+        let end = run(&job, &queue, &stop, &mut Times::default(), &mut |step| match step {
             Step::Pass { sections, .. } => passes += sections,
-            Step::Done(_) => {}
+            Step::Done { .. } => {}
+            Step::LeftOut { reason, .. } => panic!("{reason}"),
         });
-        assert!(done.unwrap());
+        assert!(matches!(end.unwrap(), End::Taken));
         let sections = blocks.iter().filter_map(|b| b.core.intersect(&region)).map(|part| part.extent.z).sum::<u64>();
         // A group of sections is computed whole.
         assert!(passes >= sections * forward.passes() && (forward.batch > 1 || passes == sections * forward.passes()));
-        assert_eq!(log.done().len(), blocks.len());
+        assert_eq!(queue.progress().0, blocks.len() as u64);
+        assert_eq!(queue.left().unwrap(), Left::Nothing);
         writer.into_parts()
     }
 
@@ -358,7 +500,7 @@ mod tests {
         let plan = Plan::new(PlanSettings { margin: 1, tile: 30, slab: 5, ..small(extent) });
         let region = Region::whole(extent);
         let (whole, _) = run_in_memory(&ensemble, &volume, *plan.settings(), &config, region);
-        let (forward, grey) = (ensemble.forward(&config), ensemble.grey(&volume).unwrap());
+        let (lanes, grey) = (ensemble.lanes(&config), ensemble.grey(&volume).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::new(folder.path(), Duration::ZERO);
         let blocks: Vec<_> = plan.blocks().collect();
@@ -366,29 +508,27 @@ mod tests {
         // Stopped in the third section, then to the end.
         for (stop_at, network) in [(10, 10), (u64::MAX, 12)] {
             let writer = MemoryWriter::new(extent, plan.chunk());
-            let job = Job {
-                volume: &volume,
-                forward: &forward,
-                normalise: &*grey.apply,
-                region,
-                writer: &writer,
-                parts: &parts,
-            };
-            let mut log = RunLog::open(folder.path(), 1).unwrap();
+            let job =
+                Job { volume: &volume, lanes: &lanes, normalise: &*grey.apply, region, writer: &writer, parts: &parts };
+            let queue = alone(folder.path(), &blocks, region, 1);
             let (stop, mut passes, mut calls) = (AtomicBool::new(false), 0, 0);
-            let done = run(&job, &blocks, &mut log, &stop, &mut Times::default(), &mut |step| {
+            let end = run(&job, &queue, &stop, &mut Times::default(), &mut |step| {
                 if let Step::Pass { sections, .. } = step {
                     passes += sections;
                     calls += u64::from(sections == 1);
                     stop.store(passes >= stop_at, Ordering::Relaxed);
                 }
             });
-            assert_eq!(done.unwrap(), stop_at == u64::MAX);
+            assert_eq!(matches!(end.unwrap(), End::Taken), stop_at == u64::MAX);
             assert_eq!(calls, network, "passes through a network");
             if stop_at == u64::MAX {
                 assert_eq!(passes, 5 * 4, "progress counts what was kept");
                 assert_eq!(writer.into_parts().0, whole);
-                assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the log and an empty folder");
+                assert_eq!(
+                    std::fs::read_dir(folder.path()).unwrap().count(),
+                    2,
+                    "what workers note and an empty folder"
+                );
             }
         }
     }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use deep3m_net::{Frames, NetError, Normalisation};
 use deep3m_predict::{
-    Ensemble, ForegroundModel, ModelIdentity, NullModel, PredictConfig, PredictError, PredictEvent, PredictSummary,
-    VariationCount, predict,
+    Ensemble, ForegroundModel, HowFar, ModelIdentity, NullModel, PredictConfig, PredictError, PredictEvent,
+    PredictSummary, VariationCount, how_far, predict,
 };
 use deep3m_volume::{
     Binning, Block, Extent, Index, Region, Volume, VolumeSpec, VoxelSize, VoxelType, Voxels, create, fs, open,
@@ -214,7 +214,7 @@ fn a_block_that_was_not_noted_is_made_again_and_no_other() {
     let out = world.path("p.zarr");
     world.predict_until(&out, &small(), 100).unwrap_err();
     // Killed while the log was written: half a line; and a chunk that never came to the disk in whole.
-    let log = out.join("deep3m-done.log");
+    let log = out.join("deep3m-workers/done-0-0.log");
     let text = fs::read_to_string(&log).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.len() > 3);
@@ -238,11 +238,17 @@ fn what_cannot_be_written_is_named_and_the_rest_stays() {
     // The folder of the second slab's chunks cannot be made.
     std::fs::write(out.join("0/c/1"), "in the way").unwrap();
     let error = world.predict(&out, &small()).unwrap_err();
-    assert!(matches!(error, PredictError::Volume(_)) && error.to_string().contains("0/c/1"), "{error}");
+    assert!(error.to_string().contains("6 of 18 blocks are missing"), "{error}");
+    let PredictError::Incomplete { summary, .. } = error else { panic!("{error}") };
+    assert!(!summary.complete && summary.missing.len() == 6 && summary.blocks_before + summary.blocks_now == 12);
+    for missing in &summary.missing {
+        assert!(missing.reason.contains("0/c/1"), "{missing:?}");
+        assert!(missing.region.start.z == 3 && (6..12).contains(&missing.number), "{missing:?}");
+    }
     std::fs::remove_file(out.join("0/c/1")).unwrap();
     let after = files(&out);
-    assert!(before.iter().all(|(path, bytes)| path.ends_with("deep3m-done.log") || after[path] == *bytes));
-    assert_eq!(world.predict(&out, &small()).unwrap().blocks_before, 6);
+    assert!(before.iter().all(|(path, bytes)| path.starts_with("deep3m-workers") || after[path] == *bytes));
+    assert_eq!(world.predict(&out, &small()).unwrap().blocks_before, 12);
     let reference = world.path("reference.zarr");
     world.predict(&reference, &small()).unwrap();
     assert_eq!(whole(&out), whole(&reference));
@@ -254,10 +260,10 @@ fn a_run_killed_before_its_volume_was_made_begins_again() {
     let world = World::new();
     let out = world.path("p.zarr");
     world.predict_until(&out, &small(), 1).unwrap_err();
-    for name in ["zarr.json", "deep3m-done.log"] {
-        std::fs::remove_file(out.join(name)).unwrap();
+    std::fs::remove_file(out.join("zarr.json")).unwrap();
+    for name in ["0", "deep3m-workers"] {
+        std::fs::remove_dir_all(out.join(name)).unwrap();
     }
-    std::fs::remove_dir_all(out.join("0")).unwrap();
     world.predict(&out, &small()).unwrap();
     let reference = world.path("reference.zarr");
     world.predict(&reference, &small()).unwrap();
@@ -477,4 +483,33 @@ fn the_seam_is_small_with_context_and_large_without() {
     // One tile has none.
     let one = PredictConfig { tile: None, ..none };
     assert_eq!(world.predict(&world.path("one.zarr"), &one).unwrap().seam, None);
+}
+
+#[test]
+fn who_looks_on_sees_what_is_done() {
+    let world = World::new();
+    let part: Option<Region> = "0:7,3:40,0:41".parse().ok();
+    for (name, region) in [("p.zarr", None), ("p.tif", None), ("part.zarr", part)] {
+        let out = world.path(name);
+        let config = PredictConfig { region, ..small() };
+        assert_eq!(how_far(&out, region).unwrap(), None, "nobody has begun");
+        world.predict_until(&out, &config, 40).unwrap_err();
+        let seen = how_far(&out, region).unwrap().unwrap();
+        // What the next run says that it finds.
+        let (stop, mut found) = (AtomicBool::new(false), None);
+        let again = predict(&world.ensemble(), world.volume.as_ref(), &out, &config, &stop, &mut |event| {
+            if let PredictEvent::Planned { voxels, voxels_done, .. } = event {
+                found = Some(HowFar { voxels, voxels_done });
+                stop.store(true, Ordering::Relaxed);
+            }
+        });
+        again.unwrap_err();
+        assert_eq!(Some(seen), found);
+        assert!(seen.voxels_done > 0 && seen.voxels_done < seen.voxels, "{name}: {seen:?}");
+        world.predict(&out, &config).unwrap();
+        // Where the output is not the blocks themselves, these are gone.
+        let end = how_far(&out, region).unwrap();
+        let all = HowFar { voxels: seen.voxels, voxels_done: seen.voxels };
+        assert_eq!(end, (name == "p.zarr").then_some(all), "{name}");
+    }
 }

@@ -124,6 +124,12 @@ pub enum TrainError {
         /// What differs, with both values.
         differences: String,
     },
+    /// Another process trains into the folder.
+    #[error("{path}: another deep3m is training into it; wait for it, or choose another folder", path = path.display())]
+    InUse {
+        /// The output folder.
+        path: PathBuf,
+    },
     /// The output folder holds something that is no training run.
     #[error("{path}: already exists and holds no training run ({found}); choose another folder, or give --overwrite to replace it", path = path.display())]
     Occupied {

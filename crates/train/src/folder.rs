@@ -1,9 +1,11 @@
 //! The folder that a run writes: what is in it, and whether it is this run's.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use deep3m_net::Frames;
-use deep3m_volume::{VolumeInfo, fs as files};
+use deep3m_volume::{VolumeError, VolumeInfo, fs as files};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,6 +16,9 @@ use crate::{LabelledVolume, TrainConfig, TrainError, TrainingSet};
 const FREE: [&str; 2] = ["config.add_iterations", "config.snapshot_interval"];
 /// Settings that may also differ when iterations are added to what a run had.
 const FREE_WHEN_EXTENDED: &str = "config.budget";
+
+/// A file that is not complete is written to more often than this while its process lives.
+const SURELY_DEAD: Duration = Duration::from_secs(3600);
 
 /// What makes a run this run: its settings and its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,6 +143,22 @@ impl Folder {
         Self { path: path.to_owned() }
     }
 
+    /// Keeps the folder for this process as long as the answer is kept, and sweeps away what killed ones left half-written.
+    pub(crate) fn hold(&self) -> Result<File, TrainError> {
+        let path = self.path.join("checkpoints/lock");
+        files::create_dir(&self.path.join("checkpoints"))?;
+        let open = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = open.map_err(|e| VolumeError::io(&path, "open", e))?;
+        let age = match file.try_lock() {
+            Ok(()) => Duration::ZERO,
+            Err(TryLockError::WouldBlock) => return Err(TrainError::InUse { path: self.path.clone() }),
+            // A file system without locks: two trainings in one folder are the user's to avoid.
+            Err(TryLockError::Error(_)) => SURELY_DEAD,
+        };
+        files::sweep(&self.path, age)?;
+        Ok(file)
+    }
+
     /// Writes down what run this is.
     pub(crate) fn claim(&self, identity: &Identity) -> Result<(), TrainError> {
         let text = serde_json::to_string_pretty(identity).unwrap_or_default() + "\n";
@@ -254,6 +275,20 @@ mod tests {
         Folder::open(&out, &identity(more)).unwrap();
         discard(&out).unwrap();
         assert_eq!(files::list(&out).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn one_process_at_a_time_trains_into_a_folder() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = Folder::at(&out.path().join("model"));
+        let held = folder.hold().unwrap();
+        let error = folder.hold().unwrap_err();
+        assert!(matches!(error, TrainError::InUse { .. }), "{error}");
+        drop(held);
+        let left = folder.path().join(".1fm.safetensors.12-3.part");
+        std::fs::write(&left, "half").unwrap();
+        folder.hold().unwrap();
+        assert!(!left.exists());
     }
 
     #[test]

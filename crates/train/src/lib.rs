@@ -32,6 +32,8 @@ mod step;
 mod trainer;
 
 #[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
 mod parity;
 #[cfg(test)]
 mod run_tests;

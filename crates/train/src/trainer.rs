@@ -68,8 +68,11 @@ pub fn train(
 
     let data = prepare(set, config, from.as_ref(), &mut |text| observer(TrainEvent::Notice(text)))?;
     // The first words of a run: what it is. From here on the folder is its own.
+    let mut alone = run.folder.hold()?;
     if overwrite {
         discard(out)?;
+        // The file that is locked went, too.
+        alone = run.folder.hold()?;
     }
     run.budget = before.map_or(config.budget, |c| c.budget);
     let identity = Identity { config: TrainConfig { budget: run.budget, ..config.clone() }, ..identity };
@@ -86,7 +89,9 @@ pub fn train(
         stop,
     };
     let lanes = lanes::divide(states, opened);
-    lanes::run(&shared, lanes, observer)
+    let summary = lanes::run(&shared, lanes, observer);
+    drop(alone);
+    summary
 }
 
 /// Whether a line of the log is still true of models that go on from these checkpoints.

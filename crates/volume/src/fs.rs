@@ -3,11 +3,12 @@
 //! A file is written under a temporary name (`.name.<process>-<count>.part`, in the same folder), flushed to the disk
 //! and renamed. A reader, or a run that goes on after a crash, never takes half a file for a whole one.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use crate::VolumeError;
 
@@ -112,12 +113,93 @@ pub fn write_pieces<P: AsRef<Path>, B: AsRef<[u8]>>(pieces: &[(P, B)]) -> Result
     Ok(())
 }
 
+/// Writes a file where there is none, whole or not at all: true for exactly one of those that try at the same time.
+///
+/// Makes the folder where it is missing. It need not last through a power cut.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, VolumeError> {
+    let io = |e| VolumeError::io(path, "write", e);
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).and_then(|()| file.flush()).map_err(io)?;
+    // A second name for the same file: made by one only, also on network file systems.
+    match fs::hard_link(&file.temporary, path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        // A file system without second names: then another may read the file before it is whole.
+        Err(_) => match OpenOptions::new().write(true).create_new(true).open(path) {
+            Ok(mut new) => match new.write_all(bytes) {
+                Ok(()) => Ok(true),
+                Err(e) => {
+                    let _ = fs::remove_file(path);
+                    Err(io(e))
+                }
+            },
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(io(e)),
+        },
+    }
+}
+
 /// Makes the names in a folder last through a power cut (on Unix; elsewhere the system does it by itself).
 pub fn sync_dir(folder: &Path) -> Result<(), VolumeError> {
     if cfg!(unix) {
         open(folder)?.sync_all().map_err(|e| VolumeError::io(folder, "flush", e))?;
     }
     Ok(())
+}
+
+/// Removes the temporary files that killed processes left in a folder and all below, if they were last written at least
+/// `age` ago, and says how many.
+///
+/// Ages are taken from the file system's own clock. To be called when no process that may live writes such files there,
+/// or with an age that none of them lets pass between two writes.
+pub fn sweep(folder: &Path, age: Duration) -> Result<u64, VolumeError> {
+    let mut folders = vec![folder.to_owned()];
+    let (mut found, mut swept) = (Vec::new(), 0);
+    while let Some(next) = folders.pop() {
+        let entries = match fs::read_dir(&next) {
+            // Another process tidies up, too.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            other => other.map_err(|e| VolumeError::io(&next, "list", e))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| VolumeError::io(&next, "list", e))?;
+            let kind = entry.file_type().map_err(|e| VolumeError::io(entry.path(), "open", e))?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() && is_temporary(&entry.file_name()) {
+                found.push(entry.path());
+            }
+        }
+    }
+    let now = if found.is_empty() { None } else { time_there(folder)? };
+    for path in found {
+        let written = fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
+        let old = match (now, written) {
+            (Some(now), Some(written)) => now.duration_since(written).unwrap_or_default() >= age,
+            // Gone meanwhile, or no times here.
+            _ => age.is_zero(),
+        };
+        if old {
+            remove_file(&path)?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+/// Whether a name is that of an [`AtomicFile`] that is not complete: `.name.<process>-<count>.part`.
+pub fn is_temporary(name: &OsStr) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let middle = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(".part")?.rsplit_once('.'));
+    middle
+        .and_then(|(_, numbers)| numbers.split_once('-'))
+        .is_some_and(|(process, count)| number(process) && number(count))
+}
+
+/// The time by the clock of a folder's file system, which may be another machine's.
+fn time_there(folder: &Path) -> Result<Option<SystemTime>, VolumeError> {
+    let file = AtomicFile::create(&folder.join("time"))?;
+    Ok(fs::metadata(&file.temporary).and_then(|metadata| metadata.modified()).ok())
 }
 
 /// A file that appears under its name only when it is complete; dropped before, it leaves nothing.
@@ -239,5 +321,34 @@ mod tests {
     fn errors_name_the_path() {
         let error = read(Path::new("/nowhere/at/all")).unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/at/all: read: "), "{error}");
+    }
+
+    #[test]
+    fn one_of_many_writes_a_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/lease");
+        let won: usize = std::thread::scope(|scope| {
+            let write = |n: u8| write_new(&folder.path().join("new/lease"), &[n; 10]).unwrap();
+            let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || usize::from(write(n)))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(won, 1);
+        let bytes = read(&path).unwrap();
+        assert!(bytes.len() == 10 && bytes.iter().all(|&b| b == bytes[0]));
+        assert_eq!(list(path.parent().unwrap()).unwrap().len(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["c/0/0", "c/.hidden", "c/.a.part", "c/.a.12-x.part", "c/a.12-3.part", "c/.a.12-3.partial"] {
+            write_atomic(&path(name), b"x").unwrap();
+        }
+        std::fs::write(path("c/.0.123-4.part"), "half").unwrap();
+        assert_eq!(sweep(folder.path(), Duration::from_secs(3600)).unwrap(), 0, "it may be written just now");
+        assert_eq!(sweep(folder.path(), Duration::ZERO).unwrap(), 1);
+        assert_eq!(list(&path("c")).unwrap().len(), 6);
+        assert_eq!(sweep(&path("nowhere"), Duration::ZERO).unwrap(), 0);
     }
 }

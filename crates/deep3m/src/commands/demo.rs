@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         &prediction,
         &config,
         predict::Layout::Deep3m,
-        args.device,
+        &[args.device],
     )?;
     let prediction = open(&prediction)?;
     let config = EvaluateConfig { exclusion: vec![0, 1, 2], ..EvaluateConfig::default() };

@@ -8,6 +8,7 @@ pub(crate) mod import;
 pub(crate) mod model;
 pub(crate) mod phantom;
 pub(crate) mod predict;
+pub(crate) mod submit;
 pub(crate) mod train;
 
 use std::path::Path;

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use deep3m_net::{DeviceChoice, Frames, ModelDir};
-use deep3m_predict::{Ensemble, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount, cdeep3m};
+use deep3m_predict::{
+    Elsewhere, Ensemble, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount, Worker,
+    WorkerConfig, cdeep3m,
+};
 use deep3m_volume::{Region, Volume, VoxelSize};
 use miette::{IntoDiagnostic, Result};
 
@@ -17,13 +20,15 @@ use crate::parse;
 ///
 /// The output holds one byte per voxel: p = value / 255, on the same scale in every section. Its name says its format:
 /// .zarr is OME-Zarr, .tif a TIFF stack, anything else a folder of PNG slices. The volume may be far larger than memory.
-/// The same command goes on with a prediction that was interrupted.
+/// The same command goes on with a prediction that was interrupted. Several machines share one with --worker.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   deep3m predict model volume.tif -o result.zarr
   deep3m predict model images/ -o result.tif --variations 1 --frames 1
   deep3m predict model volume.zarr -o part.zarr --region 0:16,0:512,512:1024
+  deep3m predict model volume.zarr -o result.zarr --device cuda:0,cuda:1
+  deep3m predict model volume.zarr -o result.zarr --worker 2/8      the third of eight, anywhere
   deep3m predict imported images/ -o predicted/ --layout cdeep3m")]
 pub(crate) struct Args {
     /// Folder of a trained model
@@ -49,9 +54,9 @@ pub(crate) struct Args {
     /// Segmented_NNNN.png, to reproduce an old result
     #[arg(long, value_enum, default_value = "deep3m")]
     layout: Layout,
-    /// Where to compute: auto, cpu, cuda:0, vulkan:0
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
+    /// Where to compute: auto, cpu, cuda:0, vulkan:0; several (cuda:0,cuda:1) share the blocks
+    #[arg(long, value_name = "DEVICE", value_delimiter = ',', default_value = "auto")]
+    device: Vec<DeviceChoice>,
     /// Rows and columns of a block, in the network's pixels; smaller takes less memory
     #[arg(long, value_name = "N")]
     tile: Option<u32>,
@@ -67,6 +72,35 @@ pub(crate) struct Args {
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    workers: WorkerArgs,
+}
+
+/// How several processes share an output.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Workers: the same command on several machines, which share a folder or object store")]
+struct WorkerArgs {
+    /// Worker I of N, counted from 0, as array jobs of SLURM and Kubernetes count: it begins with its part, then helps
+    /// the others, and ends when all that is left is in the hands of workers that live
+    #[arg(long, value_name = "I/N", conflicts_with = "overwrite")]
+    worker: Option<Worker>,
+    /// With --worker: stay until the output is complete, and take over what workers that die were at
+    #[arg(long, requires = "worker")]
+    wait: bool,
+    /// After so many seconds without a sign of life another worker counts as dead
+    #[arg(long, value_name = "S", default_value_t = WorkerConfig::LEASE_SECONDS)]
+    lease_seconds: u32,
+}
+
+impl WorkerArgs {
+    /// Without `--worker` whoever typed it expects the output when it ends.
+    fn config(&self) -> WorkerConfig {
+        WorkerConfig {
+            worker: self.worker.unwrap_or_default(),
+            wait: self.wait || self.worker.is_none(),
+            lease_seconds: self.lease_seconds,
+        }
+    }
 }
 
 /// Ways to cut a volume into blocks.
@@ -82,6 +116,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "--layout cdeep3m: found --tile, --halo or --seam; its blocks are CDeep3M's and cannot be changed"
         );
     }
+    if args.layout == Layout::Cdeep3m && (args.workers.worker.is_some() || args.device.len() > 1) {
+        miette::bail!("--layout cdeep3m: found --worker or several devices; expected one process on one device");
+    }
     let config = PredictConfig {
         frames: args.frames.clone(),
         variations: args.variations,
@@ -90,17 +127,31 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         tile: args.tile,
         halo: args.halo,
         seam: args.seam,
+        workers: args.workers.config(),
         ..PredictConfig::default()
     };
     let volume = open_sized(&args.volume, args.voxel_size)?;
-    let summary = predict(&args.model, volume.as_ref(), &args.output, &config, args.layout, args.device)?;
-    if args.json {
-        print_json(&summary)?;
-    } else {
-        println!("{}", describe(&summary, &args.output));
+    match predict(&args.model, volume.as_ref(), &args.output, &config, args.layout, &args.device) {
+        Ok(summary) if args.json => print_json(&summary),
+        Ok(summary) => {
+            println!("{}", describe(&summary, &args.output));
+            Ok(())
+        }
+        Err(report) => {
+            if let (true, Some(Unfinished(PredictError::Incomplete { summary, .. }))) =
+                (args.json, report.downcast_ref())
+            {
+                print_json(summary)?;
+            }
+            Err(report)
+        }
     }
-    Ok(())
 }
+
+/// Blocks are missing: [`PredictError::Incomplete`].
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error(transparent)]
+struct Unfinished(PredictError);
 
 /// Predicts with a progress bar; an interrupted run ends in [`Interrupted`].
 pub(crate) fn predict(
@@ -109,11 +160,10 @@ pub(crate) fn predict(
     output: &Path,
     config: &PredictConfig,
     layout: Layout,
-    device: DeviceChoice,
+    devices: &[DeviceChoice],
 ) -> Result<PredictSummary> {
     let model = ModelDir::open(model).into_diagnostic()?;
-    let device = device.open().into_diagnostic()?;
-    let ensemble = Ensemble::load(&model, config.frames.as_deref(), &device).into_diagnostic()?;
+    let ensemble = Ensemble::load_on(&model, config.frames.as_deref(), devices).into_diagnostic()?;
     let mut progress: Option<Progress> = None;
     let mut observer = |event: PredictEvent| match event {
         PredictEvent::Planned { voxels, voxels_done, .. } => {
@@ -139,10 +189,11 @@ pub(crate) fn predict(
                 bar.set(voxels_done);
             }
         }
-        PredictEvent::Notice(text) => match &progress {
-            Some(bar) => bar.notice(&text),
-            None => notice(&text),
-        },
+        PredictEvent::Notice(text) => say(progress.as_ref(), &text),
+        PredictEvent::LeftOut { region, reason } => {
+            say(progress.as_ref(), &format!("{region} is left out: {reason}"));
+        }
+        PredictEvent::Waiting(others) => say(progress.as_ref(), &format!("waiting for {}", list(&others))),
         _ => {}
     };
     let stop = interrupt::stop();
@@ -155,13 +206,36 @@ pub(crate) fn predict(
     }
     match outcome {
         Err(PredictError::Interrupted { .. }) => Err(Interrupted.into()),
+        Err(error @ PredictError::Incomplete { .. }) => Err(Unfinished(error).into()),
         other => other.into_diagnostic(),
     }
+}
+
+/// A notice, above the progress bar where there is one.
+fn say(progress: Option<&Progress>, text: &str) {
+    match progress {
+        Some(bar) => bar.notice(text),
+        None => notice(text),
+    }
+}
+
+/// What other workers are at, in words.
+fn list(others: &[Elsewhere]) -> String {
+    others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What was done, in a few lines.
 fn describe(summary: &PredictSummary, output: &Path) -> String {
     let mut text = format!("{}: {} voxels", output.display(), summary.voxels);
+    if !summary.complete {
+        text = format!(
+            "{}: {} of {} blocks by this worker; still to come: {}",
+            output.display(),
+            summary.blocks_now,
+            summary.blocks,
+            list(&summary.elsewhere)
+        );
+    }
     if summary.voxels_now > 0 {
         let _ = write!(
             text,

@@ -23,7 +23,8 @@ use super::packages::{Axis, LEAST, PATCH, Reading, along, mirrored_in, z_blocks}
 use crate::forward::{Forward, Member};
 use crate::grey::Normalise;
 use crate::identity::differences;
-use crate::run_log::{RUN_FILE, RunLog, RunNote};
+use crate::lock::Lock;
+use crate::run_note::{RUN_FILE, RunNote};
 use crate::{
     Ensemble, ModelIdentity, PredictConfig, PredictError, PredictEvent, PredictSummary, RunIdentity, VariationCount,
 };
@@ -80,9 +81,9 @@ pub fn predict(
         observer(PredictEvent::Notice(notice));
     }
     fs::create_dir(out)?;
-    RunNote { finished: false, run: identity.clone() }.write(&note)?;
-    // Held for its lock: two processes in one folder would write over each other.
-    let alone = RunLog::open(out, 0)?;
+    RunNote::begin(identity.clone()).write_file(&note)?;
+    // Two processes in one folder would write over each other.
+    let alone = Lock::take(&out.join(LOCK))?.ok_or_else(|| in_use(out))?;
     let forward = ensemble.forward(config);
     let packages = Packages::of(volume);
     let mut work = Work {
@@ -119,13 +120,22 @@ pub fn predict(
     }
     let models: Vec<Frames> = forward.members.iter().map(|member| member.model.frames()).collect();
     ensemble_of(out, &models, info.extent, info.voxel_size)?;
-    RunNote { finished: true, run: identity }.write(&note)?;
-    RunLog::remove(out)?;
+    RunNote { finished: true, ..RunNote::begin(identity) }.write_file(&note)?;
     drop(alone);
+    fs::remove_file(&out.join(LOCK))?;
     summary.voxels_now = summary.voxels;
+    summary.blocks_now = summary.blocks;
+    summary.complete = true;
     summary.network_seconds = work.network.as_secs_f64();
     summary.seconds = started.elapsed().as_secs_f64();
     Ok(summary)
+}
+
+/// The file that is locked while a process predicts into the folder.
+const LOCK: &str = "deep3m.lock";
+
+fn in_use(out: &Path) -> PredictError {
+    PredictError::InUse { path: out.to_owned(), by: "one that is still running".to_owned() }
 }
 
 /// Refuses what the reference cannot do.
@@ -150,7 +160,7 @@ fn check(ensemble: &Ensemble, volume: &dyn Volume, config: &PredictConfig) -> Re
 
 /// Looks at what is in `out`: true where this run is complete.
 fn settle(out: &Path, note: &Path, run: &Identity, overwrite: bool) -> Result<bool, PredictError> {
-    let problem = match RunNote::<Identity>::read(note) {
+    let problem = match RunNote::<Identity>::read_file(note) {
         Ok(Some(found)) => match differences(&found.run, run) {
             same if same.is_empty() && !(overwrite && found.finished) => return Ok(found.finished),
             same if same.is_empty() => None,
@@ -164,7 +174,9 @@ fn settle(out: &Path, note: &Path, run: &Identity, overwrite: bool) -> Result<bo
     match problem {
         Some(problem) if !overwrite => Err(problem),
         _ => {
-            RunLog::check_unused(out)?;
+            if Lock::is_held(&out.join(LOCK)) == Some(true) {
+                return Err(in_use(out));
+            }
             for name in Frames::ALL.iter().map(|frames| frames.name()).chain(["ensembled"]) {
                 fs::remove_dir(&out.join(name))?;
             }
