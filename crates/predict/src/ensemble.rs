@@ -144,6 +144,11 @@ impl Ensemble {
         &self.identity
     }
 
+    /// The models, in the order of averaging.
+    pub(crate) fn models(&self) -> impl ExactSizeIterator<Item = &dyn ForegroundModel> {
+        self.models.iter().map(|model| &**model)
+    }
+
     pub(crate) fn forward(&self, config: &PredictConfig) -> Forward<'_> {
         let variations = |frames| config.variations.for_frames(frames);
         let members = self.models.iter().map(|m| Member { model: &**m, variations: variations(m.frames()) });

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use deep3m_net::{ModelError, NetError, NormalisationError};
-use deep3m_volume::{Extent, Region, VolumeError};
+use deep3m_volume::{Extent, Region, VolumeError, memory};
 
 /// Why a prediction was not made. What is already written stays; the same call goes on from there.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,19 @@ pub enum PredictError {
         found: String,
         /// What works.
         expected: &'static str,
+    },
+    /// A memory budget that no plan keeps.
+    #[error(
+        "memory: found a budget of {}; this prediction needs at least {}. Give --memory {} or more{advice}",
+        memory::text(*budget), memory::text(*least), memory::at_least(*least)
+    )]
+    Memory {
+        /// The budget in bytes.
+        budget: u64,
+        /// What the smallest plan needs, in bytes.
+        least: u64,
+        /// What else would do, as ", or …".
+        advice: String,
     },
     /// A setting that makes no sense.
     #[error("{name}: found {found}; expected {least} to {most}")]

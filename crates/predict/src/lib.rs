@@ -36,8 +36,11 @@
 pub mod cdeep3m;
 mod config;
 mod context;
+mod cost;
 mod ensemble;
 mod error;
+mod estimate;
+mod fit;
 mod forward;
 mod grey;
 mod identity;
@@ -53,8 +56,11 @@ mod testing;
 mod variations;
 
 pub use config::PredictConfig;
+pub use cost::{MemoryCost, Networks, PROGRAM_BYTES, cost};
 pub use ensemble::{Ensemble, ForegroundModel, NullModel};
 pub use error::PredictError;
+pub use estimate::{Estimate, Speed, Work, estimate, measure, work};
+pub use fit::{Fitted, fit};
 pub use identity::{ModelIdentity, RunIdentity};
 pub use plan::{Borders, Context, Plan, PlanSettings, PlannedBlock, Span};
 pub use run::{PredictEvent, PredictSummary, plan, predict};

@@ -1,7 +1,8 @@
 //! The blocks one after another: while one is in the network, the next is read and the one before is written.
 //!
-//! The network runs on the calling thread and takes the blocks in order, so the bytes do not depend on the timing. Reader
-//! and writer hold one block each besides the one in the network: memory does not grow with the volume.
+//! The network runs on the calling thread and takes the blocks in order, so the bytes do not depend on the timing. The
+//! reader holds as many blocks as are read ahead, the writer one, besides the one in the network: memory does not grow with
+//! the volume.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -28,6 +29,8 @@ pub(crate) struct Job<'a> {
     pub(crate) writer: &'a dyn VolumeWriter,
     /// What is kept of blocks that are not done.
     pub(crate) parts: &'a Parts,
+    /// Blocks that are read ahead of the one in the network.
+    pub(crate) ahead: u32,
 }
 
 /// Where the time went; reading and writing run beside the network.
@@ -59,11 +62,15 @@ pub(crate) fn run(
         let (done_out, done) = channel();
         let (finished, to_write) = sync_channel(0);
         let writer = spawn_writer(scope, job, log, to_write, done_out);
-        // Rendezvous: the reader keeps the block that it has read until the network takes it.
-        let (prepared_out, prepared) = sync_channel(0);
-        let reader = spawn_reader(scope, job, blocks, prepared_out);
-        let network = feed(job, prepared, &finished, &done, stop, &mut times.network, hear);
-        drop(finished);
+        // A block is read for each place that is free; the network frees its own when it is through with a block.
+        let places = job.ahead as usize + 1;
+        let (free, places_free) = sync_channel(places);
+        (0..places).for_each(|_| drop(free.send(())));
+        let (prepared_out, prepared) = sync_channel(places);
+        let reader = spawn_reader(scope, job, blocks, places_free, prepared_out);
+        let network = feed(job, prepared, &free, &finished, &done, stop, &mut times.network, hear);
+        // Both threads end when nobody is there to talk to.
+        drop((free, finished));
         let reading = join(reader);
         let writing = join(writer);
         for block in done.try_iter() {
@@ -82,11 +89,15 @@ fn spawn_reader<'s>(
     scope: &'s Scope<'s, '_>,
     job: &'s Job<'_>,
     blocks: &'s [PlannedBlock],
+    places: Receiver<()>,
     out: SyncSender<Read>,
 ) -> ScopedJoinHandle<'s, Duration> {
     scope.spawn(move || {
         let mut spent = Duration::ZERO;
         for block in blocks {
+            if places.recv().is_err() {
+                break;
+            }
             let started = Instant::now();
             let prepared = prepare(job.volume, job.forward.binning, &block.context, job.normalise);
             spent += started.elapsed();
@@ -125,6 +136,7 @@ fn spawn_writer<'s>(
 fn feed(
     job: &Job<'_>,
     prepared: Receiver<Read>,
+    free: &SyncSender<()>,
     finished: &SyncSender<(PlannedBlock, Block)>,
     done: &Receiver<PlannedBlock>,
     stop: &AtomicBool,
@@ -138,7 +150,11 @@ fn feed(
             hear(Step::Pass { block, sections });
             !stop.load(Ordering::Relaxed)
         };
-        match job.forward.block(&block, &context, wanted.clone(), job.parts, network, &mut pass)? {
+        let outcome = job.forward.block(&block, &context, wanted.clone(), job.parts, network, &mut pass)?;
+        drop(context);
+        // The reader may have read its last block.
+        let _ = free.send(());
+        match outcome {
             Outcome::Stopped => return Ok(false),
             Outcome::NotFinite => return Err(PredictError::NotFinite { block: block.core }),
             Outcome::Done(voxels) => {
@@ -197,7 +213,9 @@ mod tests {
         let forward = ensemble.forward(config);
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::new(folder.path(), std::time::Duration::ZERO);
-        let job = Job { volume, forward: &forward, normalise: &*grey.apply, region, writer: &writer, parts: &parts };
+        let ahead = config.ahead();
+        let job =
+            Job { volume, forward: &forward, normalise: &*grey.apply, region, writer: &writer, parts: &parts, ahead };
         let mut log = RunLog::open(folder.path(), plan.blocks().count() as u64).unwrap();
         let blocks: Vec<_> = plan.blocks_meeting(region).collect();
         let stop = AtomicBool::new(false);
@@ -373,6 +391,7 @@ mod tests {
                 region,
                 writer: &writer,
                 parts: &parts,
+                ahead: 1,
             };
             let mut log = RunLog::open(folder.path(), 1).unwrap();
             let (stop, mut passes, mut calls) = (AtomicBool::new(false), 0, 0);

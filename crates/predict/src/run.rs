@@ -160,7 +160,9 @@ pub fn predict(
         }
         let writer = output.open_store(&identity, plan.chunk(), info.voxel_size)?;
         let parts = Parts::new(&output.store(), Parts::WORTH_KEEPING);
-        let job = Job { volume, forward: &forward, normalise: &*grey.apply, region, writer: &writer, parts: &parts };
+        let ahead = config.ahead();
+        let job =
+            Job { volume, forward: &forward, normalise: &*grey.apply, region, writer: &writer, parts: &parts, ahead };
         let interrupted = |done| PredictError::Interrupted { path: out.to_owned(), done, blocks: blocks.len() as u64 };
         let mut log = RunLog::open(&output.store(), plan.blocks().count() as u64)?;
         let times = predict_blocks(&job, &blocks, &mut log, stop, &mut summary, observer)?;
@@ -178,7 +180,7 @@ pub fn predict(
             voxels_done += count;
             observer(PredictEvent::Copying { voxels_done, voxels });
         };
-        if !output.complete(&identity, plan.chunk(), stop, &mut copied)? {
+        if !output.complete(&identity, plan.chunk(), config.copy_bytes(), stop, &mut copied)? {
             return Err(interrupted(summary.blocks));
         }
         drop(log);

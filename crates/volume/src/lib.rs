@@ -23,6 +23,7 @@ mod error;
 pub mod formats;
 pub mod fs;
 mod histogram;
+pub mod memory;
 mod open;
 mod region;
 mod variation;

@@ -17,12 +17,12 @@ mod normal;
 pub(crate) use gradient::{Normalised, conv_norm, conv_rectified, head_norm, head_rectified};
 
 /// Floats of a band's unfolded input: 512 kB, half of a core's own cache.
-const BAND: usize = 1 << 17;
+pub(crate) const BAND: usize = 1 << 17;
 
 /// Pixels of a band, at least: fewer would read a wide layer's weights too often.
 const BAND_PIXELS: usize = 256;
 
 /// How many rows of `columns` pixels make a band, if each pixel takes `values` floats.
-fn band_rows(values: usize, columns: usize) -> usize {
+pub(crate) fn band_rows(values: usize, columns: usize) -> usize {
     (BAND / (values * columns)).max(BAND_PIXELS.div_ceil(columns))
 }
