@@ -53,8 +53,10 @@ with open(OUT / "imagej-one-directory.tif", "r+b") as file:
     file.seek(end)
     file.write(U16[1:].astype(">u2").tobytes())
 write("colour.tif", np.zeros((5, 6, 3), np.uint8), photometric="rgb", metadata=None)
-write("float.tif", np.zeros((5, 6), np.float32), metadata=None)
-write("signed.tif", np.zeros((5, 6), np.int16), metadata=None)
+write("float-predictor-tiles.tif", U8.astype(np.float32), tile=(16, 16), compression="zlib", predictor=True, metadata=None)
+write("signed-big-endian.tif", U8.astype(">i2"), byteorder=">", compression="lzw", predictor=True, rowsperstrip=6, metadata=None)
+write("half.tif", np.zeros((5, 6), np.float16), metadata=None)
+write("signed-bytes.tif", np.zeros((5, 6), np.int8), metadata=None)
 write("jpeg.tif", np.zeros((16, 16), np.uint8), compression="jpeg", metadata=None)
 write("two-channels.tif", np.zeros((3, 2, 5, 6), np.uint8), imagej=True, metadata={"axes": "ZCYX"})
 with tifffile.TiffWriter(OUT / "pages-differ.tif") as tif:

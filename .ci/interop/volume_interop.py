@@ -44,10 +44,11 @@ def case(name, check):
 def volume(dtype, shape=(7, 65, 93), seed=1):
     """Smooth values with noise, so that compression and predictors have work, over the whole range of the type."""
     random = np.random.default_rng(seed)
-    top = np.iinfo(dtype).max
+    info = np.finfo(dtype) if np.issubdtype(dtype, np.floating) else np.iinfo(dtype)
+    low, high = (-1.0, 1e4) if info.dtype == np.float32 else (float(info.min), float(info.max))
     z, y, x = np.indices(shape)
     smooth = (np.sin(z / 2) + np.sin(y / 9) + np.sin(x / 11) + 3) / 6 * 0.9
-    return ((smooth + random.random(shape) * 0.1) * top).astype(dtype)
+    return ((smooth + random.random(shape) * 0.1) * (high - low) + low).astype(dtype)
 
 
 def voxel(info):
@@ -157,10 +158,10 @@ def folder(data, ending, write):
 
 
 SIZE = (50.0, 4.6, 5.0)
-U8, U16, U32 = (volume(t) for t in (np.uint8, np.uint16, np.uint32))
+U8, U16, U32, I16, F32 = (volume(t) for t in (np.uint8, np.uint16, np.uint32, np.int16, np.float32))
 
 # Zarr v3 from zarr-python.
-for data in (U8, U16, U32):
+for data in (U8, U16, U32, I16, F32):
     reads(f"ome-zarr {data.dtype}", ome_zarr(data, SIZE), data, SIZE)
 reads("ome-zarr in micrometres", ome_zarr(U8, SIZE, "micrometer", 1e-3), U8, SIZE)
 reads("ome-zarr in angstrom", ome_zarr(U8, SIZE, "angstrom", 10.0), U8, SIZE)
@@ -185,12 +186,12 @@ for separator in "./":
 for compressor in (None, numcodecs.Blosc("lz4"), numcodecs.Blosc("zstd", shuffle=2), numcodecs.Zstd(3), numcodecs.GZip(3)):
     reads(f"ome-zarr 0.4 {compressor}", ome_zarr_04(U16, SIZE, chunks=(3, 32, 40), compressors=compressor), U16, SIZE)
 for order in "CF":
-    for data in (U8, U16.astype(">u2"), U32.astype("<u4")):
+    for data in (U8, U16.astype(">u2"), U32.astype("<u4"), I16.astype(">i2"), F32.astype("<f4")):
         made = plain_zarr(data, chunks=(4, 30, 30), zarr_format=2, order=order)
         reads(f"zarr v2 {data.dtype} {order}", made, data.astype(data.dtype.newbyteorder("=")), None)
 
 # TIFF from tifffile.
-for data in (U8, U16, U32):
+for data in (U8, U16, U32, I16, F32):
     for order in "<>":
         reads(f"tiff {data.dtype} {order}", tiff(data, byteorder=order), data, None)
 for big in (False, True):
@@ -205,6 +206,9 @@ for big in (False, True):
                                      metadata=None, **layout), U16)
 reads("tiff u8 tiles with predictor", tiff(U8, compression="deflate", predictor=True, tile=(32, 32)), U8)
 reads("tiff u32 strips with predictor", tiff(U32, compression="deflate", predictor=True, rowsperstrip=9), U32)
+reads("tiff i16 strips with predictor", tiff(I16, compression="deflate", predictor=True, rowsperstrip=9), I16)
+for order in "<>":
+    reads(f"tiff f32 predictor {order}", tiff(F32, compression="deflate", predictor=True, tile=(32, 32), byteorder=order), F32)
 reads("tiff uncompressed predictor", tiff(U16, tile=(32, 48)), U16)
 reads("tiff one row per strip", tiff(U8, rowsperstrip=1, metadata=None), U8)
 bits = (U8 > 128)
@@ -288,7 +292,7 @@ def read_folder(pattern, read):
     return lambda path: (np.stack([read(p) for p in sorted(path.glob(pattern))]), None)
 
 
-for data in (U8, U16, U32):
+for data in (U8, U16, U32, I16, F32):
     writes(f"ome-zarr {data.dtype}", data, "out.zarr", read_zarr)
     writes(f"tiff stack {data.dtype}", data, "out.tif", read_tiff)
     writes(f"tiff folder {data.dtype}", data, "out", read_folder("*.tif", tifffile.imread), "tiff-folder")

@@ -30,9 +30,17 @@ pub enum AnalyzeError {
         values: ValueCounts,
     },
     /// A prediction whose voxels cannot be probabilities.
-    #[error("{path}: found {found} voxels; expected 8-bit or 16-bit probabilities, or a mask of 0 and 1", path = path.display())]
+    #[error("{path}: found {found} voxels; expected probabilities of 8 or 16 bits or floating point, or a mask of 0 and 1", path = path.display())]
     NotProbabilities {
         /// The prediction.
+        path: PathBuf,
+        /// Its type.
+        found: VoxelType,
+    },
+    /// Truth of a type with sign or of floating point.
+    #[error("{path}: found {found} voxels; expected labels, whole numbers from 0 on: open them with `deep3m_volume::as_labels`", path = path.display())]
+    NotLabels {
+        /// The truth.
         path: PathBuf,
         /// Its type.
         found: VoxelType,

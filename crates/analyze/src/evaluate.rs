@@ -166,8 +166,13 @@ impl<'a> Job<'a> {
         if let Some(wide) = config.exclusion.iter().find(|&&n| n > WIDEST) {
             return setting("exclusion", wide.to_string(), "zones of 0 to 64 voxels");
         }
-        if !matches!(p.voxel_type, VoxelType::U8 | VoxelType::U16) {
-            return Err(AnalyzeError::NotProbabilities { path: p.path.clone(), found: p.voxel_type });
+        let max = match p.voxel_type {
+            VoxelType::U8 => u8::MAX.into(),
+            VoxelType::U16 => u16::MAX.into(),
+            found => return Err(AnalyzeError::NotProbabilities { path: p.path.clone(), found }),
+        };
+        if !t.voxel_type.is_unsigned() {
+            return Err(AnalyzeError::NotLabels { path: t.path.clone(), found: t.voxel_type });
         }
         let region = config.region.unwrap_or(Region::whole(t.extent));
         if !region.fits(t.extent) {
@@ -178,7 +183,7 @@ impl<'a> Job<'a> {
         zones.sort_unstable();
         zones.dedup();
         let rule = LabelRule { foreground: config.foreground, ignore: config.ignore }.validate()?;
-        Ok(Self { prediction, truth, config, rule, region, zones, max: p.voxel_type.max() })
+        Ok(Self { prediction, truth, config, rule, region, zones, max })
     }
 
     fn empty(&self) -> Tally {

@@ -404,7 +404,7 @@ impl ModelDir {
         device: &Device,
     ) -> Result<Option<Sample>, SampleError> {
         let net = Inference::from_tensors(config.clone(), tensors, device)?;
-        let largest = self.manifest.voxel_type.max() as f32;
+        let largest = self.manifest.voxel_type.full_scale();
         Ok(Sample::of(&net, self.manifest.normalisation, largest)?)
     }
 

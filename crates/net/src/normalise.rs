@@ -43,25 +43,21 @@ impl Normalisation {
         }
     }
 
-    /// The range from one percentile of the grey values to another: `histogram[v]` counts the pixels of value `v`,
-    /// `lower` and `upper` are in percent (1 and 99 leave out dust and empty borders). Where both percentiles are one
-    /// value, the range is one grey value wider on each side.
-    pub fn from_percentiles(histogram: &[u64], lower: f64, upper: f64) -> Result<Self, NormalisationError> {
-        let low = percentile(histogram, lower);
-        let high = percentile(histogram, upper);
-        match (low, high) {
-            (Some(low), Some(high)) if low < high => Self::range(low as f32, high as f32),
-            (Some(low), Some(high)) if low == high => Self::range(low as f32 - 1.0, high as f32 + 1.0),
-            _ => Err(NormalisationError { low: f32::NAN, high: f32::NAN }),
-        }
+    /// The range from one percentile of the grey values to another, where images have some contrast at all. Where both
+    /// are one value, the range is one grey value wider on each side.
+    pub fn between_percentiles([low, high]: [f32; 2]) -> Result<Self, NormalisationError> {
+        if low == high { Self::range(low - 1.0, high + 1.0) } else { Self::range(low, high) }
     }
 
-    /// Normalises grey values in place.
+    /// Normalises grey values in place. In a range, what is no number (NaN, where a floating-point image has no data)
+    /// becomes the darkest value.
+    // `clamp` would keep NaN.
+    #[allow(clippy::manual_clamp)]
     pub fn apply(&self, values: &mut [f32]) {
         if let Self::Range { low, high } = *self {
             let scale = 2.0 / (high - low);
             for value in values {
-                *value = ((*value - low) * scale - 1.0).clamp(-Self::CUT, Self::CUT);
+                *value = ((*value - low) * scale - 1.0).max(-Self::CUT).min(Self::CUT);
             }
         }
     }
@@ -71,17 +67,6 @@ impl Normalisation {
     pub const fn outside(&self) -> f32 {
         0.0
     }
-}
-
-/// The smallest value that at least `percent` of the pixels do not exceed.
-fn percentile(histogram: &[u64], percent: f64) -> Option<usize> {
-    let all: u64 = histogram.iter().sum();
-    let wanted = (all as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil().max(1.0) as u64;
-    let mut seen = 0;
-    histogram.iter().position(|&count| {
-        seen += count;
-        seen >= wanted
-    })
 }
 
 #[cfg(test)]
@@ -101,16 +86,17 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_leave_out_the_tails() {
-        let mut histogram = vec![1_u64; 256];
-        assert_eq!(Normalisation::from_percentiles(&histogram, 0.0, 100.0), Normalisation::range(0.0, 255.0));
-        histogram[0] = 2;
-        histogram[255] = 2;
-        histogram[100] = 1000;
-        histogram[200] = 1000;
-        assert_eq!(Normalisation::from_percentiles(&histogram, 10.0, 85.0), Normalisation::range(100.0, 200.0));
-        assert_eq!(Normalisation::from_percentiles(&[0, 0, 9], 1.0, 99.0), Normalisation::range(1.0, 3.0));
-        assert!(Normalisation::from_percentiles(&[0; 256], 1.0, 99.0).is_err());
+    fn what_is_no_number_is_dark() {
+        let mut values = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        Normalisation::range(0.0, 1.0).unwrap().apply(&mut values);
+        assert_eq!(values, [-1.5, 1.5, -1.5]);
+    }
+
+    #[test]
+    fn one_percentile_twice_makes_a_narrow_range() {
+        assert_eq!(Normalisation::between_percentiles([100.0, 200.0]), Normalisation::range(100.0, 200.0));
+        assert_eq!(Normalisation::between_percentiles([2.0, 2.0]), Normalisation::range(1.0, 3.0));
+        assert!(Normalisation::between_percentiles([f32::NAN, 1.0]).is_err());
     }
 
     #[test]

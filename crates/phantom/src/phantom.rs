@@ -22,7 +22,7 @@ pub struct Phantom {
 }
 
 /// A region of a phantom, with its truth.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PhantomBlock {
     /// 8-bit grey.
     pub images: Block,

@@ -5,7 +5,7 @@
 //! spread evenly over the whole volume, whatever region is predicted.
 
 use deep3m_net::{Normalisation, NormalisationError};
-use deep3m_volume::{Extent, Index, Place, Region, Volume, VolumeError, VoxelType, Voxels};
+use deep3m_volume::{Extent, Greys, Index, Place, Region, Volume, VolumeError, VoxelType};
 use serde_json::{Value, json};
 
 use crate::PredictError;
@@ -15,7 +15,7 @@ const SECTIONS: u64 = 16;
 /// Voxels read at once.
 const STRIP: u64 = 1 << 25;
 /// Percentiles that become the ends of the range: dust and empty borders are left out.
-const PERCENT: (f64, f64) = (1.0, 99.0);
+const PERCENT: [f64; 2] = [1.0, 99.0];
 
 /// Changes grey values in place.
 pub(crate) type Normalise = dyn Fn(&mut [f32]) + Send + Sync;
@@ -43,10 +43,10 @@ impl Grey {
             return Ok(Self { apply, description: json!(training), notice: None });
         }
         let failed = |source: NormalisationError| PredictError::Normalisation { path: info.path.clone(), source };
-        let own = Normalisation::from_percentiles(&histogram(volume)?, PERCENT.0, PERCENT.1).map_err(failed)?;
-        let Normalisation::Range { low, high } = own else {
-            return Err(failed(NormalisationError { low: f32::NAN, high: f32::NAN }));
-        };
+        let nothing = || failed(NormalisationError { low: f32::NAN, high: f32::NAN });
+        let percentiles = greys(volume)?.percentiles(PERCENT).ok_or_else(nothing)?;
+        let own = Normalisation::between_percentiles(percentiles).map_err(failed)?;
+        let Normalisation::Range { low, high } = own else { return Err(nothing()) };
         let notice = format!(
             "{}: {} voxels, the model was trained on {}: normalised by the volume's own percentiles, \
              {low} to {high} (1 % to 99 %)",
@@ -57,8 +57,11 @@ impl Grey {
         let apply: Box<Normalise> = match training {
             // A model of raw values knows the scale of its own bit depth.
             Normalisation::Raw => {
-                let (full, scale) = (trained_on.max() as f32, trained_on.max() as f32 / (high - low));
-                Box::new(move |values| values.iter_mut().for_each(|v| *v = ((*v - low) * scale).clamp(0.0, full)))
+                let (full, scale) = (trained_on.full_scale(), trained_on.full_scale() / (high - low));
+                // `clamp` would keep NaN.
+                #[allow(clippy::manual_clamp)]
+                let stretch = move |v: &mut f32| *v = ((*v - low) * scale).max(0.0).min(full);
+                Box::new(move |values| values.iter_mut().for_each(stretch))
             }
             Normalisation::Range { .. } => Box::new(move |values| own.apply(values)),
         };
@@ -67,37 +70,31 @@ impl Grey {
     }
 }
 
-/// How often each grey value is met on sections spread evenly over a volume.
-fn histogram(volume: &dyn Volume) -> Result<Vec<u64>, PredictError> {
+/// The grey values of sections spread evenly over a volume.
+fn greys(volume: &dyn Volume) -> Result<Greys, PredictError> {
     let info = volume.info();
     let extent = info.extent;
-    let values = match info.voxel_type {
-        VoxelType::U8 => 1 << 8,
-        VoxelType::U16 => 1 << 16,
-        found => {
-            return Err(PredictError::Volume(VolumeError::Unsupported {
-                place: Place::file(&info.path),
-                found: format!("{found} voxels"),
-                expected: "a grey image of 8 or 16 bits".to_owned(),
-                hint: "Is this a label volume? Give the images.".to_owned(),
-            }));
-        }
-    };
-    let mut histogram = vec![0_u64; values];
     let sections = extent.z.min(SECTIONS);
+    let expected = sections.saturating_mul(extent.y).saturating_mul(extent.x);
+    let mut greys = Greys::new(info.voxel_type, expected).ok_or_else(|| {
+        PredictError::Volume(VolumeError::Unsupported {
+            place: Place::file(&info.path),
+            found: format!("{} voxels", info.voxel_type),
+            expected: "a grey image: 8 or 16 bits, or floating point".to_owned(),
+            hint: "Is this a label volume? Give the images.".to_owned(),
+        })
+    })?;
     let rows = (STRIP / extent.x.max(1)).clamp(1, extent.y.max(1));
     for i in 0..sections {
         // The middles of equal parts: 0 … z − 1 for as many sections as there are.
         let section = Region::section(extent, (2 * i + 1) * extent.z / (2 * sections));
         for strip in section.tiles(Extent::new(1, rows, extent.x)) {
-            match volume.read(strip)?.voxels() {
-                Voxels::U8(voxels) => voxels.iter().for_each(|&v| histogram[usize::from(v)] += 1),
-                Voxels::U16(voxels) => voxels.iter().for_each(|&v| histogram[usize::from(v)] += 1),
-                _ => return Err(wrong_type(volume, strip.start)),
+            if !greys.add(volume.read(strip)?.voxels()) {
+                return Err(wrong_type(volume, strip.start));
             }
         }
     }
-    Ok(histogram)
+    Ok(greys)
 }
 
 /// A volume whose blocks are not of the type that it says.
@@ -110,6 +107,7 @@ fn wrong_type(volume: &dyn Volume, at: Index) -> PredictError {
 mod tests {
     use super::*;
     use crate::testing::MemoryVolume;
+    use deep3m_volume::Voxels;
 
     /// Grey values 0 to 199 in each section, as 16-bit voxels from 1000 on.
     fn sixteen_bit() -> MemoryVolume {
@@ -153,8 +151,26 @@ mod tests {
 
     #[test]
     fn every_section_of_a_short_volume_counts_once() {
-        let extent = Extent::new(5, 1, 2);
-        let volume = MemoryVolume::ramp(extent);
-        assert!(histogram(&volume).unwrap()[..10].iter().all(|&count| count == 1));
+        let volume = MemoryVolume::ramp(Extent::new(5, 1, 2));
+        // Of the values 0 to 9 each tenth is one value.
+        let tenths = greys(&volume).unwrap().percentiles([10.0, 20.0, 50.0, 90.0, 100.0]).unwrap();
+        assert_eq!(tenths, [0.0, 1.0, 4.0, 8.0, 9.0]);
+    }
+
+    #[test]
+    fn floating_point_and_signed_volumes_by_their_own_percentiles() {
+        let extent = Extent::new(2, 10, 10);
+        let training = Normalisation::Range { low: 100.0, high: 200.0 };
+        for voxels in [
+            Voxels::F32((0..200).map(|i| i as f32 / 100.0 - 1.0).collect()),
+            Voxels::I16((0..200).map(|i| i - 100).collect()),
+        ] {
+            let scale = if matches!(voxels, Voxels::F32(_)) { 0.01 } else { 1.0 };
+            let grey = Grey::of(&MemoryVolume::new(extent, voxels), training, VoxelType::U8).unwrap();
+            let mut values = [-99.0 * scale, -0.5 * scale, 97.0 * scale, f32::NAN];
+            (grey.apply)(&mut values);
+            let expected = [-1.0, 0.005, 1.0, -1.5];
+            assert!(values.iter().zip(expected).all(|(v, e)| (v - e).abs() < 0.01), "{values:?}");
+        }
     }
 }

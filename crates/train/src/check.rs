@@ -68,6 +68,9 @@ pub struct Checked {
 /// Labels of two values are taken as they are: the larger is foreground. More values need `foreground`.
 pub fn check(volume: &LabelledVolume, foreground: Option<u32>, ignore: Option<u32>) -> Result<Checked, TrainError> {
     let (images, labels) = (volume.images.info(), volume.labels.info());
+    if !labels.voxel_type.is_unsigned() {
+        return Err(TrainError::LabelType { path: labels.path.clone(), found: labels.voxel_type });
+    }
     if images.extent != labels.extent {
         return Err(TrainError::SizesDiffer {
             images: images.path.clone(),

@@ -82,8 +82,8 @@ pub enum TrainError {
         /// What counts as foreground.
         expected: String,
     },
-    /// Images that are no grey images of 8 or 16 bits.
-    #[error("{path}: found {found} images; expected 8-bit or 16-bit grey. Are images and labels swapped?", path = path.display())]
+    /// Images that are no grey images.
+    #[error("{path}: found {found} images; expected grey of 8 or 16 bits or floating point. Are images and labels swapped?", path = path.display())]
     ImageType {
         /// The images.
         path: PathBuf,
@@ -105,8 +105,16 @@ pub enum TrainError {
     Flat {
         /// The images.
         path: PathBuf,
-        /// The value.
-        value: u32,
+        /// The value; NaN where no voxel is a number.
+        value: f32,
+    },
+    /// Labels of a type with sign or of floating point.
+    #[error("{path}: found {found} labels; expected whole numbers from 0 on: open them with `deep3m_volume::as_labels`", path = path.display())]
+    LabelType {
+        /// The labels.
+        path: PathBuf,
+        /// Their type.
+        found: VoxelType,
     },
     /// The output folder holds a run of other settings or data.
     #[error("{path}: holds a run with other settings: {differences}. Choose another folder, give the same settings to go on, or give --overwrite to replace it", path = path.display())]

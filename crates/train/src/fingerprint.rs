@@ -17,6 +17,8 @@ pub(crate) fn sha256_of_voxels(volume: &dyn Volume) -> Result<String, TrainError
             Voxels::U8(voxels) => hash.update(voxels),
             Voxels::U16(voxels) => voxels.iter().for_each(|v| hash.update(v.to_le_bytes())),
             Voxels::U32(voxels) => voxels.iter().for_each(|v| hash.update(v.to_le_bytes())),
+            Voxels::I16(voxels) => voxels.iter().for_each(|v| hash.update(v.to_le_bytes())),
+            Voxels::F32(voxels) => voxels.iter().for_each(|v| hash.update(v.to_le_bytes())),
             other => other.iter().for_each(|v| hash.update(v.to_le_bytes())),
         }
     }

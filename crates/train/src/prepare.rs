@@ -40,7 +40,7 @@ pub(crate) fn prepare(
     let first = set.training.first().ok_or(TrainError::NoVolumes)?.images.info();
     for volume in set.training.iter().chain(&set.validation) {
         let info = volume.images.info();
-        if info.voxel_type == VoxelType::U32 {
+        if !info.voxel_type.is_grey() {
             return Err(TrainError::ImageType { path: info.path.clone(), found: info.voxel_type });
         }
         if info.voxel_type != first.voxel_type {

@@ -194,6 +194,11 @@ fn values(voxel_type: VoxelType, len: usize, random: &mut Random) -> Voxels {
         VoxelType::U8 => Voxels::U8((0..len).map(|_| next() as u8).collect()),
         VoxelType::U16 => Voxels::U16((0..len).map(|_| next() as u16).collect()),
         VoxelType::U32 => Voxels::U32((0..len).map(|_| next()).collect()),
+        VoxelType::I16 => Voxels::I16((0..len).map(|_| next() as i16).collect()),
+        // Numbers of every size and sign; no NaN, which equals nothing.
+        VoxelType::F32 => Voxels::F32(
+            (0..len).map(|_| f32::from_bits(next())).map(|v| if v.is_finite() { v } else { -1.5 }).collect(),
+        ),
     }
 }
 

@@ -7,8 +7,8 @@
 //!
 //! | format | address | read | written |
 //! |---|---|---|---|
-//! | OME-Zarr | folder `….zarr` | 0.3 to 0.5, also sharded; plain Zarr arrays; 8, 16, 32 bits | 0.5, zstd |
-//! | TIFF stack | `….tif`, `….tiff` | pages, ImageJ, OME-TIFF, BigTIFF; strips and tiles; 1 to 32 bits | as Fiji does, Deflate |
+//! | OME-Zarr | folder `….zarr` | 0.3 to 0.5, also sharded; plain Zarr arrays; every type | 0.5, zstd |
+//! | TIFF stack | `….tif`, `….tiff` | pages, ImageJ, OME-TIFF, BigTIFF; strips and tiles; 1 to 32 bits, also signed and floating point | as Fiji does, Deflate |
 //! | PNG slices | folder | grey or palette, 1 to 16 bits | 8, 16 bits |
 //! | TIFF slices | folder | as a stack | as a stack ([`create_as`]) |
 //!
@@ -22,10 +22,12 @@ mod cropped;
 mod error;
 pub mod formats;
 pub mod fs;
-mod histogram;
+mod greys;
+mod labels;
 pub mod memory;
 mod open;
 mod region;
+mod sized;
 mod variation;
 mod volume;
 mod voxel;
@@ -33,9 +35,11 @@ mod voxel;
 pub use binning::Binning;
 pub use cropped::crop;
 pub use error::{Place, VolumeError};
-pub use histogram::{Histogram, MOST_VALUES};
+pub use greys::Greys;
+pub use labels::{as_labels, as_probabilities};
 pub use open::{Format, OpenOptions, create, create_as, open, open_with, reopen};
 pub use region::{Extent, Index, Region, RegionParseError};
+pub use sized::with_voxel_size;
 pub use variation::Variation;
 pub use volume::{Block, Volume, VolumeInfo, VolumeSpec, VolumeWriter, copy};
 pub use voxel::{VoxelSize, VoxelType, Voxels};

@@ -75,7 +75,7 @@ pub trait VolumeWriter: Send + Sync {
 }
 
 /// The voxels of a box, in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Block {
     extent: Extent,
     voxels: Voxels,

@@ -15,25 +15,45 @@ pub enum VoxelType {
     U16,
     /// 32-bit labels.
     U32,
+    /// 16-bit grey with sign, as X-ray tomographs and MRC files have it.
+    I16,
+    /// Floating-point grey (reconstructions, denoised images) or probabilities.
+    F32,
 }
 
 impl VoxelType {
+    /// Every type.
+    pub const ALL: [Self; 5] = [Self::U8, Self::U16, Self::U32, Self::I16, Self::F32];
+
     /// Bytes per voxel.
     pub const fn bytes(self) -> usize {
         match self {
             Self::U8 => 1,
-            Self::U16 => 2,
-            Self::U32 => 4,
+            Self::U16 | Self::I16 => 2,
+            Self::U32 | Self::F32 => 4,
         }
     }
 
-    /// The largest value.
-    pub const fn max(self) -> u32 {
+    /// The value that stands for white, or for a probability of 1: the largest integer, 1 in floating point.
+    pub const fn full_scale(self) -> f32 {
         match self {
-            Self::U8 => u8::MAX as u32,
-            Self::U16 => u16::MAX as u32,
-            Self::U32 => u32::MAX,
+            Self::U8 => u8::MAX as f32,
+            Self::U16 => u16::MAX as f32,
+            Self::U32 => u32::MAX as f32,
+            Self::I16 => i16::MAX as f32,
+            Self::F32 => 1.0,
         }
+    }
+
+    /// Whether all values are whole numbers from 0 on, as labels are. Others become labels through
+    /// [`as_labels`](crate::as_labels).
+    pub const fn is_unsigned(self) -> bool {
+        matches!(self, Self::U8 | Self::U16 | Self::U32)
+    }
+
+    /// Whether voxels of this type can be grey values: all but 32-bit labels.
+    pub const fn is_grey(self) -> bool {
+        !matches!(self, Self::U32)
     }
 }
 
@@ -43,6 +63,8 @@ impl fmt::Display for VoxelType {
             Self::U8 => "8-bit",
             Self::U16 => "16-bit",
             Self::U32 => "32-bit",
+            Self::I16 => "16-bit signed",
+            Self::F32 => "32-bit floating-point",
         })
     }
 }
@@ -84,7 +106,7 @@ impl fmt::Display for VoxelSize {
 }
 
 /// Voxels in memory, row-major (z, y, x), x fastest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Voxels {
     /// 8-bit voxels.
@@ -93,6 +115,10 @@ pub enum Voxels {
     U16(Vec<u16>),
     /// 32-bit voxels.
     U32(Vec<u32>),
+    /// 16-bit voxels with sign.
+    I16(Vec<i16>),
+    /// Floating-point voxels.
+    F32(Vec<f32>),
 }
 
 impl Voxels {
@@ -102,6 +128,8 @@ impl Voxels {
             VoxelType::U8 => Self::U8(vec![0; len]),
             VoxelType::U16 => Self::U16(vec![0; len]),
             VoxelType::U32 => Self::U32(vec![0; len]),
+            VoxelType::I16 => Self::I16(vec![0; len]),
+            VoxelType::F32 => Self::F32(vec![0.0; len]),
         }
     }
 
@@ -111,6 +139,8 @@ impl Voxels {
             Self::U8(_) => VoxelType::U8,
             Self::U16(_) => VoxelType::U16,
             Self::U32(_) => VoxelType::U32,
+            Self::I16(_) => VoxelType::I16,
+            Self::F32(_) => VoxelType::F32,
         }
     }
 
@@ -120,6 +150,8 @@ impl Voxels {
             Self::U8(v) => v.len(),
             Self::U16(v) => v.len(),
             Self::U32(v) => v.len(),
+            Self::I16(v) => v.len(),
+            Self::F32(v) => v.len(),
         }
     }
 
@@ -134,10 +166,26 @@ impl Voxels {
             Self::U8(v) => v.iter().map(|&x| f32::from(x)).collect(),
             Self::U16(v) => v.iter().map(|&x| f32::from(x)).collect(),
             Self::U32(v) => v.iter().map(|&x| x as f32).collect(),
+            Self::I16(v) => v.iter().map(|&x| f32::from(x)).collect(),
+            Self::F32(v) => v.clone(),
         }
     }
 
-    /// The value of voxel `i`.
+    /// The value of voxel `i`, exact for every type.
+    ///
+    /// # Panics
+    /// If `i` is not below [`Self::len`].
+    pub fn value(&self, i: usize) -> f64 {
+        match self {
+            Self::U8(v) => v[i].into(),
+            Self::U16(v) => v[i].into(),
+            Self::U32(v) => v[i].into(),
+            Self::I16(v) => v[i].into(),
+            Self::F32(v) => v[i].into(),
+        }
+    }
+
+    /// The value of voxel `i` as a label; what is no whole number from 0 on is cut to one (see [`crate::as_labels`]).
     ///
     /// # Panics
     /// If `i` is not below [`Self::len`].
@@ -146,15 +194,19 @@ impl Voxels {
             Self::U8(v) => v[i].into(),
             Self::U16(v) => v[i].into(),
             Self::U32(v) => v[i],
+            Self::I16(v) => u32::try_from(v[i]).unwrap_or(0),
+            Self::F32(v) => v[i] as u32,
         }
     }
 
-    /// All values in order, as `u32`.
+    /// All values in order, as labels: as [`Self::get`] gives them.
     pub fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         match self {
             Self::U8(v) => Box::new(v.iter().map(|&x| u32::from(x))),
             Self::U16(v) => Box::new(v.iter().map(|&x| u32::from(x))),
             Self::U32(v) => Box::new(v.iter().copied()),
+            Self::I16(v) => Box::new(v.iter().map(|&x| u32::try_from(x).unwrap_or(0))),
+            Self::F32(v) => Box::new(v.iter().map(|&x| x as u32)),
         }
     }
 
@@ -167,6 +219,8 @@ impl Voxels {
             (Self::U8(a), Self::U8(b)) => a[to..to + len].copy_from_slice(&b[from..from + len]),
             (Self::U16(a), Self::U16(b)) => a[to..to + len].copy_from_slice(&b[from..from + len]),
             (Self::U32(a), Self::U32(b)) => a[to..to + len].copy_from_slice(&b[from..from + len]),
+            (Self::I16(a), Self::I16(b)) => a[to..to + len].copy_from_slice(&b[from..from + len]),
+            (Self::F32(a), Self::F32(b)) => a[to..to + len].copy_from_slice(&b[from..from + len]),
             (a, b) => panic!("copy of {} voxels into {} voxels", b.voxel_type(), a.voxel_type()),
         }
     }

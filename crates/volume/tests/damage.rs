@@ -151,7 +151,7 @@ fn nonsense_in_zarr_metadata() {
         ("/shape", serde_json::json!([2, 3, 40, 50])),
         ("/shape", serde_json::json!(["3", 40, 50])),
         ("/shape", serde_json::json!(null)),
-        ("/data_type", serde_json::json!("float32")),
+        ("/data_type", serde_json::json!("float64")),
         ("/data_type", serde_json::json!("uint64")),
         ("/data_type", serde_json::json!({"name": "numpy.datetime64"})),
         ("/chunk_grid/configuration/chunk_shape", serde_json::json!([0, 20, 25])),
@@ -172,6 +172,12 @@ fn nonsense_in_zarr_metadata() {
         let error = error_of(&path);
         assert!(error.contains("volume.zarr"), "{pointer} = {value}: {error}");
     }
+    // A sound description of other chunks than there are.
+    let mut json = sound.clone();
+    json["data_type"] = serde_json::json!("float32");
+    fs::write(&file, json.to_string()).unwrap();
+    let error = try_read(&path).unwrap_err().to_string();
+    assert!(error.contains("chunk 0/0/0"), "{error}");
     let group = path.join("zarr.json");
     for text in ["", "[]", "{}", "{\"node_type\": \"group\"}", "nonsense", "{\"node_type\": 7}"] {
         fs::write(&group, text).unwrap();

@@ -24,7 +24,7 @@ type Value = fn(u32) -> u32;
 const AS_IS: Value = |v| v;
 const TIMES_257: Value = |v| v * 257;
 
-const READABLE: [(&str, VoxelType, Value); 22] = [
+const READABLE: [(&str, VoxelType, Value); 24] = [
     ("big-endian-bigtiff-tiles-lzw.tif", VoxelType::U16, TIMES_257),
     ("strips-zstd.tif", VoxelType::U16, TIMES_257),
     ("strips-packbits.tif", VoxelType::U8, AS_IS),
@@ -32,6 +32,8 @@ const READABLE: [(&str, VoxelType, Value); 22] = [
     ("ome.ome.tif", VoxelType::U8, AS_IS),
     ("white-is-zero.tif", VoxelType::U8, AS_IS),
     ("one-bit.tif", VoxelType::U8, |v| u32::from(v > 125)),
+    ("float-predictor-tiles.tif", VoxelType::F32, AS_IS),
+    ("signed-big-endian.tif", VoxelType::I16, AS_IS),
     ("palette-labels.tif", VoxelType::U8, AS_IS),
     ("palette-greys.tif", VoxelType::U8, AS_IS),
     ("imagej-one-directory.tif", VoxelType::U16, TIMES_257),
@@ -87,8 +89,8 @@ fn what_cannot_be_read_says_why() {
     for (name, expected) in [
         ("colour.tif", "a colour image"),
         ("colour.png", "a colour image"),
-        ("float.tif", "32-bit floating point"),
-        ("signed.tif", "16-bit with sign"),
+        ("half.tif", "16-bit floating point"),
+        ("signed-bytes.tif", "8-bit with sign"),
         ("jpeg.tif", "compression 7 (JPEG)"),
         ("two-channels.tif", "2 channels, 3 sections, 1 time points"),
     ] {

@@ -25,15 +25,15 @@ fn png_folder() {
 
 #[test]
 fn tiff_folder() {
-    check(Format::TiffFolder, "", &[VoxelType::U8, VoxelType::U16, VoxelType::U32]);
+    check(Format::TiffFolder, "", &VoxelType::ALL);
 }
 
 #[test]
 fn tiff_stack() {
-    check(Format::TiffStack, "tif", &[VoxelType::U8, VoxelType::U16, VoxelType::U32]);
+    check(Format::TiffStack, "tif", &VoxelType::ALL);
 }
 
 #[test]
 fn ome_zarr() {
-    check(Format::OmeZarr, "zarr", &[VoxelType::U8, VoxelType::U16, VoxelType::U32]);
+    check(Format::OmeZarr, "zarr", &VoxelType::ALL);
 }

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use deep3m_volume::{Extent, Format, Histogram, Index, Region, VoxelType, open};
+use deep3m_volume::{Extent, Format, Index, Region, VoxelType, open};
 
 fn shared(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).join(name);
@@ -16,15 +16,35 @@ fn shared(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Opens a volume and counts its values, if it is here.
+/// How often each value occurs, in ascending order of the values that do.
+struct Histogram(Vec<(u32, u64)>);
+
+impl Histogram {
+    fn values(&self) -> Vec<(u32, u64)> {
+        self.0.clone()
+    }
+
+    fn range(&self) -> Option<(u32, u32)> {
+        Some((self.0.first()?.0, self.0.last()?.0))
+    }
+
+    fn mean(&self) -> f64 {
+        let total: u64 = self.0.iter().map(|(_, n)| n).sum();
+        self.0.iter().map(|&(value, n)| f64::from(value) * n as f64).sum::<f64>() / total as f64
+    }
+}
+
+/// Opens a volume and counts its values, section by section, if it is here.
 fn histogram(name: &str, format: Format, extent: Extent, voxel_type: VoxelType) -> Option<Histogram> {
     let volume = open(&shared(name)?).unwrap();
     let info = volume.info();
     assert_eq!((info.format, info.extent, info.voxel_type), (format, extent, voxel_type), "{name}");
-    let mut seen = 0;
-    let histogram = Histogram::of_region(volume.as_ref(), Region::whole(extent), &mut |n| seen += n).unwrap();
-    assert_eq!((seen, histogram.total()), (extent.len() as u64, extent.len() as u64));
-    Some(histogram)
+    let mut counts = vec![0_u64; 1 << 16];
+    for z in 0..extent.z {
+        volume.read(Region::section(extent, z)).unwrap().voxels().iter().for_each(|v| counts[v as usize] += 1);
+    }
+    assert_eq!(counts.iter().sum::<u64>(), extent.len() as u64);
+    Some(Histogram((0_u32..).zip(counts).filter(|(_, n)| *n > 0).collect()))
 }
 
 // Sums and counts below are numpy's, from tifffile and Pillow.
@@ -60,7 +80,7 @@ fn epfl_and_isbi() {
     }
     let size = Extent::new(20, 512, 512);
     if let Some(h) = histogram("isbi2012-membranes/images.tif", Format::TiffStack, size, VoxelType::U8) {
-        assert!((h.mean().unwrap() - ISBI_MEAN).abs() < 1e-9, "{:?}", h.mean());
+        assert!((h.mean() - ISBI_MEAN).abs() < 1e-9, "{:?}", h.mean());
     }
 }
 
@@ -69,7 +89,7 @@ fn nuclei() {
     let size = Extent::new(31, 61, 57);
     if let Some(h) = histogram("nuclei-3d/stardist-images.tif", Format::TiffStack, size, VoxelType::U16) {
         assert_eq!(h.range(), Some(STARDIST_RANGE));
-        assert!((h.mean().unwrap() - STARDIST_MEAN).abs() < 1e-6, "{:?}", h.mean());
+        assert!((h.mean() - STARDIST_MEAN).abs() < 1e-6, "{:?}", h.mean());
     }
 }
 

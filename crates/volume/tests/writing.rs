@@ -129,11 +129,13 @@ fn a_prediction_goes_on_where_it_was() {
 }
 
 #[test]
-fn png_holds_no_32_bits() {
+fn png_holds_8_and_16_bits_only() {
     let folder = tempfile::tempdir().unwrap();
-    let wide = VolumeSpec { voxel_type: VoxelType::U32, ..spec() };
-    let error = create(&folder.path().join("slices"), &wide, false).err().unwrap().to_string();
-    assert!(error.contains(".zarr"), "{error}");
+    for voxel_type in [VoxelType::U32, VoxelType::I16, VoxelType::F32] {
+        let wide = VolumeSpec { voxel_type, ..spec() };
+        let error = create(&folder.path().join("slices"), &wide, false).err().unwrap().to_string();
+        assert!(error.contains(".zarr") && error.contains(&voxel_type.to_string()), "{error}");
+    }
 }
 
 /// Training reads thousands of small patches from few sections; decoding a slice for each would take minutes.

@@ -78,28 +78,28 @@ pub fn read_section(sources: &Sources<'_>, region: Region, max_side: usize) -> R
         }
     }
     let factor = region.extent.y.max(region.extent.x).div_ceil(max_side as u64);
-    let shrink = |volume: &dyn Volume, f: &dyn Fn(u32) -> f32| shrunk(volume, region, factor, f);
+    let shrink = |volume: &dyn Volume, f: &dyn Fn(f64) -> f32| shrunk(volume, region, factor, f);
     let grey = shrink(sources.images, &|v| v as f32)?;
     let at_least_half = |v: Vec<f32>| v.into_iter().map(|share| share >= 0.5).collect();
     let (mut probability, mut prediction) = (None, None);
     if let Some(volume) = sources.prediction {
-        let highest = Cell::new(0);
+        let highest = Cell::new(0.0_f64);
         let mut values = shrink(volume, &|v| {
             highest.set(highest.get().max(v));
             v as f32
         })?;
         // As in an evaluation, a picture of zeros and ones is a mask.
-        let one = if highest.get() == 1 { 1 } else { volume.info().voxel_type.max() };
+        let one = if highest.get() == 1.0 { 1.0 } else { volume.info().voxel_type.full_scale() };
         for v in &mut values {
-            *v /= one as f32;
+            *v /= one;
         }
-        let above = |v: u32| f32::from(f64::from(v) / f64::from(one) >= sources.threshold);
+        let above = |v: f64| f32::from(v / f64::from(one) >= sources.threshold);
         probability = Some(values);
         prediction = Some(at_least_half(shrink(volume, &above)?));
     }
     let rule = LabelRule { foreground: None, ignore: None };
     let truth = match sources.truth {
-        Some(volume) => Some(at_least_half(shrink(volume, &|v| f32::from(rule.label(v) == Label::Foreground))?)),
+        Some(volume) => Some(at_least_half(shrink(volume, &|v| f32::from(rule.label(v as u32) == Label::Foreground))?)),
         None => None,
     };
     Ok(SectionView {
@@ -117,7 +117,7 @@ fn shrunk(
     volume: &dyn Volume,
     region: Region,
     factor: u64,
-    value: &dyn Fn(u32) -> f32,
+    value: &dyn Fn(f64) -> f32,
 ) -> Result<Vec<f32>, AnalyzeError> {
     let (width, height) = (region.extent.x.div_ceil(factor), region.extent.y.div_ceil(factor));
     let mut sums = vec![(0.0_f32, 0_u32); (width * height) as usize];
@@ -130,7 +130,7 @@ fn shrunk(
             let from = tile.extent.offset(Index::new(0, y, 0));
             for x in 0..tile.extent.x {
                 let sum = &mut sums[(row + (tile.start.x - region.start.x + x) / factor) as usize];
-                sum.0 += value(voxels.get(from + x as usize));
+                sum.0 += value(voxels.value(from + x as usize));
                 sum.1 += 1;
             }
         }
@@ -147,6 +147,6 @@ fn to_8_bits(grey: &[f32], voxel_type: VoxelType) -> Vec<u8> {
     sorted.sort_unstable_by(f32::total_cmp);
     let at = |share: f64| sorted[((sorted.len() - 1) as f64 * share).round() as usize];
     let (low, high) = (at(0.002), at(0.998));
-    let scale = 255.0 / (high - low).max(1.0);
+    let scale = if high > low { 255.0 / (high - low) } else { 0.0 };
     grey.iter().map(|v| ((v - low) * scale).round().clamp(0.0, 255.0) as u8).collect()
 }

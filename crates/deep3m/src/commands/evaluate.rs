@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use deep3m_analyze::{EvaluateConfig, Evaluation};
-use deep3m_volume::{Region, Volume};
+use deep3m_volume::{Region, Volume, as_labels, as_probabilities};
 use miette::{IntoDiagnostic, Result};
 
 use crate::commands::{open, print_json};
@@ -12,8 +12,8 @@ use crate::parse;
 
 /// Measure how well a prediction agrees with the truth
 ///
-/// Per voxel: precision, recall, F1, Jaccard and accuracy. The prediction is a probability (p = value / 255, or / 65535
-/// for 16 bit) or a mask of 0 and 1. The truth has two values. An exclusion zone of n voxels leaves out the voxels within
+/// Per voxel: precision, recall, F1, Jaccard and accuracy. The prediction is a probability (p = value / 255, / 65535
+/// for 16 bit, as it is in floating point) or a mask of 0 and 1. The truth has two values. An exclusion zone of n voxels leaves out the voxels within
 /// n voxels of the true objects' borders, where people disagree too.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         foreground: args.foreground,
         ignore: args.ignore,
     };
-    let (prediction, truth) = (open(&args.prediction)?, open(&args.truth)?);
+    let (prediction, truth) = (as_probabilities(open(&args.prediction)?), as_labels(open(&args.truth)?));
     let evaluation = evaluate(prediction.as_ref(), truth.as_ref(), &config)?;
     if args.json {
         print_json(&evaluation)

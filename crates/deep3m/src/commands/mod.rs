@@ -12,12 +12,21 @@ pub(crate) mod train;
 use std::path::Path;
 use std::sync::Arc;
 
-use deep3m_volume::Volume;
+use deep3m_volume::{Volume, VoxelSize, with_voxel_size};
 use miette::{IntoDiagnostic, Result};
 
 /// Opens a volume, or says why not.
 fn open(path: &Path) -> Result<Arc<dyn Volume>> {
     deep3m_volume::open(path).into_diagnostic()
+}
+
+/// As [`open`]; the voxel size that the user gives goes before the file's.
+fn open_sized(path: &Path, size: Option<VoxelSize>) -> Result<Arc<dyn Volume>> {
+    let volume = open(path)?;
+    Ok(match size {
+        Some(size) => with_voxel_size(volume, size),
+        None => volume,
+    })
 }
 
 /// Prints a result for machines.

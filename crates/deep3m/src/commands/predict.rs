@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use deep3m_net::{DeviceChoice, Frames, ModelDir};
 use deep3m_predict::{Ensemble, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount, cdeep3m};
-use deep3m_volume::{Region, Volume};
+use deep3m_volume::{Region, Volume, VoxelSize};
 use miette::{IntoDiagnostic, Result};
 
-use crate::commands::{open, print_json};
+use crate::commands::{open_sized, print_json};
 use crate::console::{Progress, Unit, notice};
 use crate::interrupt::{self, Interrupted};
+use crate::parse;
 
 /// Predict the probability of every voxel of a volume
 ///
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     model: PathBuf,
     /// Folder of slices, TIFF stack or OME-Zarr
     volume: PathBuf,
+    /// Size of a voxel in nm, for a volume that does not state it (or states it wrong)
+    #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
+    voxel_size: Option<VoxelSize>,
     /// Where to write the probability
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
@@ -88,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         seam: args.seam,
         ..PredictConfig::default()
     };
-    let volume = open(&args.volume)?;
+    let volume = open_sized(&args.volume, args.voxel_size)?;
     let summary = predict(&args.model, volume.as_ref(), &args.output, &config, args.layout, args.device)?;
     if args.json {
         print_json(&summary)?;

@@ -6,11 +6,11 @@ use deep3m_net::{DeviceChoice, Frames};
 use deep3m_train::{
     Budget, LabelledVolume, ModelSummary, Outcome, Policy, Recipe, TrainConfig, TrainSummary, TrainingSet,
 };
-use deep3m_volume::{Binning, fs};
+use deep3m_volume::{Binning, VoxelSize, as_labels, fs};
 use miette::{IntoDiagnostic, Result};
 use serde_json::Value;
 
-use crate::commands::{open, print_json};
+use crate::commands::{open, open_sized, print_json};
 use crate::console::notice;
 use crate::interrupt::{self, Interrupted};
 use crate::parse;
@@ -35,6 +35,9 @@ pub(crate) struct Args {
     images: PathBuf,
     /// Their labels
     labels: PathBuf,
+    /// Size of an image's voxel in nm, for images that do not state it (or state it wrong)
+    #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
+    voxel_size: Option<VoxelSize>,
     /// Folder of the model to make
     #[arg(short, long, value_name = "MODEL")]
     output: PathBuf,
@@ -231,15 +234,20 @@ fn merge(settings: &mut Value, changes: Value) {
     }
 }
 
+fn open_pair(images: &Path, labels: &Path, size: Option<VoxelSize>) -> Result<LabelledVolume> {
+    Ok(LabelledVolume { images: open_sized(images, size)?, labels: as_labels(open(labels)?) })
+}
+
 /// Opens pairs of images and labels.
-fn open_pairs(paths: &[PathBuf]) -> Result<Vec<LabelledVolume>> {
-    paths.chunks_exact(2).map(|pair| Ok(LabelledVolume { images: open(&pair[0])?, labels: open(&pair[1])? })).collect()
+fn open_pairs(paths: &[PathBuf], size: Option<VoxelSize>) -> Result<Vec<LabelledVolume>> {
+    paths.chunks_exact(2).map(|pair| open_pair(&pair[0], &pair[1], size)).collect()
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut training = vec![LabelledVolume { images: open(&args.images)?, labels: open(&args.labels)? }];
-    training.extend(open_pairs(&args.volume)?);
-    let set = TrainingSet { training, validation: open_pairs(&args.validation)? };
+    let size = args.voxel_size;
+    let mut training = vec![open_pair(&args.images, &args.labels, size)?];
+    training.extend(open_pairs(&args.volume, size)?);
+    let set = TrainingSet { training, validation: open_pairs(&args.validation, size)? };
     let summary = train(&set, &args.config()?, &args.output, &args.device, args.overwrite)?;
     if args.json {
         print_json(&summary.models)?;

@@ -437,7 +437,7 @@ impl Patches<'_> {
         let (y, x) = (self.place.y, self.place.x);
         let start = Index { z, y: y.read.start, x: x.read.start };
         let extent = Extent::new(1, y.read.end - y.read.start, x.read.end - x.read.start);
-        let values: Vec<f32> = volume.read(Region { start, extent })?.voxels().iter().map(|v| v as f32).collect();
+        let values: Vec<f32> = volume.read(Region { start, extent })?.voxels().to_f32();
         let columns = extent.x as usize;
         let mut patch = vec![0.0; PATCH * PATCH];
         for (row, source) in patch.chunks_exact_mut(PATCH).zip(&y.source) {

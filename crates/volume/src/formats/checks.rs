@@ -21,6 +21,8 @@ pub(super) fn zeros(path: &Path, region: Region, voxel_type: VoxelType) -> Resul
         VoxelType::U8 => vector(len).map(Voxels::U8),
         VoxelType::U16 => vector(len).map(Voxels::U16),
         VoxelType::U32 => vector(len).map(Voxels::U32),
+        VoxelType::I16 => vector(len).map(Voxels::I16),
+        VoxelType::F32 => vector(len).map(Voxels::F32),
     };
     Ok(Block::new(region.extent, voxels.ok_or_else(too_large)?))
 }

@@ -66,7 +66,7 @@ fn test(
     let frames = inference.config().frames();
     let (low, high) = match preparation.normalisation {
         Normalisation::Range { low, high } => (low, high),
-        Normalisation::Raw => (0.0, voxel_type.max() as f32),
+        Normalisation::Raw => (0.0, voxel_type.full_scale()),
     };
     let mut best: Option<(f32, Test)> = None;
     for seed in 0..TRIES {

@@ -87,7 +87,7 @@ fn input(model: &ModelDir, frames: Frames, facts: &Facts) -> Yaml {
         let more = vec![("size", Yaml::Map(size)), ("concatenable", true.into())];
         axes.push(space(model, axis, more));
     }
-    let range = [0.0, f64::from(model.manifest.voxel_type.max())];
+    let range = [0.0, f64::from(model.manifest.voxel_type.full_scale())];
     let cast = vec![("id", "ensure_dtype".into()), ("kwargs", Yaml::Map(vec![("dtype", "float32".into())]))];
     Yaml::Map(vec![
         ("id", GREY.into()),

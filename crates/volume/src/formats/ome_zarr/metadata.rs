@@ -69,11 +69,13 @@ pub(super) fn array(node: Node, axes: Option<&Vec<Value>>) -> Result<Meta, Volum
         Some("uint8") => VoxelType::U8,
         Some("uint16") => VoxelType::U16,
         Some("uint32") => VoxelType::U32,
+        Some("int16") => VoxelType::I16,
+        Some("float32") => VoxelType::F32,
         _ => {
             return Err(unsupported(
                 "data_type",
                 shorten(&json["data_type"]),
-                "uint8, uint16 or uint32",
+                "uint8, uint16, uint32, int16 or float32",
                 "Convert the array to one of these types.",
             ));
         }
@@ -133,6 +135,8 @@ fn in_v3(file: &Path, v2: &Value) -> Result<Value, VolumeError> {
         Some("|u1" | "<u1" | ">u1") => "uint8".into(),
         Some("<u2" | ">u2") => "uint16".into(),
         Some("<u4" | ">u4") => "uint32".into(),
+        Some("<i2" | ">i2") => "int16".into(),
+        Some("<f4" | ">f4") => "float32".into(),
         _ => v2["dtype"].clone(),
     };
     if v2["zarr_format"] != 2 {

@@ -34,6 +34,8 @@ pub(super) fn array(spec: &VolumeSpec, chunk: Extent) -> Value {
         VoxelType::U8 => "uint8",
         VoxelType::U16 => "uint16",
         VoxelType::U32 => "uint32",
+        VoxelType::I16 => "int16",
+        VoxelType::F32 => "float32",
     };
     let bytes = match spec.voxel_type {
         VoxelType::U8 => json!({"name": "bytes"}),
@@ -46,7 +48,7 @@ pub(super) fn array(spec: &VolumeSpec, chunk: Extent) -> Value {
         "data_type": data_type,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk.to_array()}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": 0,
+        "fill_value": if spec.voxel_type == VoxelType::F32 { json!(0.0) } else { json!(0) },
         // Level 1: prediction and labels compress well at any level, and writing should not wait for it. The checksum
         // makes a damaged chunk an error instead of wrong voxels.
         "codecs": [bytes, {"name": "zstd", "configuration": {"level": 1, "checksum": true}}],

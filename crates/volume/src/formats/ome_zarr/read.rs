@@ -89,6 +89,8 @@ impl Pieces for OmeZarr {
             VoxelType::U8 => self.elements(&subset).map(Voxels::U8),
             VoxelType::U16 => self.elements(&subset).map(Voxels::U16),
             VoxelType::U32 => self.elements(&subset).map(Voxels::U32),
+            VoxelType::I16 => self.elements(&subset).map(Voxels::I16),
+            VoxelType::F32 => self.elements(&subset).map(Voxels::F32),
         };
         let chunk = || {
             let g = self.info.grain;

@@ -48,7 +48,7 @@ impl ZarrWriter {
         let as_written = match &meta.stored {
             Stored::V3(json) => {
                 let chunk = &json["chunk_grid"]["configuration"]["chunk_shape"];
-                *chunk == serde_json::json!(meta.grain.to_array()) && json["fill_value"] == 0
+                *chunk == serde_json::json!(meta.grain.to_array()) && json["fill_value"].as_f64() == Some(0.0)
             }
             Stored::V2(_) => false,
         };
@@ -81,6 +81,8 @@ impl ZarrWriter {
             Voxels::U8(v) => self.encode_elements(v),
             Voxels::U16(v) => self.encode_elements(v),
             Voxels::U32(v) => self.encode_elements(v),
+            Voxels::I16(v) => self.encode_elements(v),
+            Voxels::F32(v) => self.encode_elements(v),
         }
     }
 
@@ -118,6 +120,9 @@ fn is_zero(voxels: &Voxels) -> bool {
         Voxels::U8(v) => v.iter().all(|&x| x == 0),
         Voxels::U16(v) => v.iter().all(|&x| x == 0),
         Voxels::U32(v) => v.iter().all(|&x| x == 0),
+        Voxels::I16(v) => v.iter().all(|&x| x == 0),
+        // −0 is not 0 here: what is read is what was written, bit for bit.
+        Voxels::F32(v) => v.iter().all(|x| x.to_bits() == 0),
     }
 }
 

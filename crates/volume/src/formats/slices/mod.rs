@@ -188,11 +188,11 @@ impl Pieces for Slices {
     }
 }
 
-fn no_labels_of_32_bits(path: &Path) -> VolumeError {
+fn not_in_png(path: &Path, voxel_type: VoxelType) -> VolumeError {
     VolumeError::Unsupported {
         place: Place::file(path),
-        found: "32-bit voxels".into(),
-        expected: "8 or 16 bits in PNG".into(),
+        found: format!("{voxel_type} voxels"),
+        expected: "8 or 16 bits without sign in PNG".into(),
         hint: "Write OME-Zarr (a name ending in .zarr) or TIFF (.tif) instead.".into(),
     }
 }

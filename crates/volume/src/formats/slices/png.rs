@@ -107,7 +107,7 @@ pub(super) fn decode(
         let opaque = match block.voxels_mut() {
             Voxels::U8(v) => layout.expand_u8(row, &mut v[at..at + columns]),
             Voxels::U16(v) => layout.expand_u16(row, &mut v[at..at + columns]),
-            Voxels::U32(_) => true,
+            Voxels::U32(_) | Voxels::I16(_) | Voxels::F32(_) => true,
         };
         if opaque { Ok(()) } else { Err(transparent(path)) }
     };
@@ -246,7 +246,7 @@ pub(super) fn encode(
             big_endian = v.iter().flat_map(|x| x.to_be_bytes()).collect::<Vec<_>>();
             &big_endian
         }
-        Voxels::U32(_) => return Err(super::no_labels_of_32_bits(path)),
+        other => return Err(super::not_in_png(path, other.voxel_type())),
     };
     let mut writer = encoder.write_header().map_err(wrong)?;
     writer.write_image_data(data).map_err(wrong)?;

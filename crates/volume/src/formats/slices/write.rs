@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{Kind, no_labels_of_32_bits, png};
+use super::{Kind, not_in_png, png};
 use crate::formats::{checks, tiff};
 use crate::{Block, Extent, Index, Region, VolumeError, VolumeSpec, VolumeWriter, VoxelType, fs};
 
@@ -25,8 +25,8 @@ pub struct SliceWriter {
 impl SliceWriter {
     /// A folder of PNG slices; 8 or 16 bits.
     pub fn png(folder: &Path, spec: &VolumeSpec) -> Result<Self, VolumeError> {
-        if spec.voxel_type == VoxelType::U32 {
-            return Err(no_labels_of_32_bits(folder));
+        if !matches!(spec.voxel_type, VoxelType::U8 | VoxelType::U16) {
+            return Err(not_in_png(folder, spec.voxel_type));
         }
         Self::new(folder, spec, Kind::Png)
     }

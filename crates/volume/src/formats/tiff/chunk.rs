@@ -10,7 +10,7 @@ use std::ops::Range;
 use tiff::decoder::{Decoder, Limits};
 
 use super::directory::Source;
-use super::page::{Chunks, Layout, Meaning};
+use super::page::{Chunks, Layout, Meaning, Number};
 use crate::formats::checks;
 use crate::{Block, Extent, Index, Place, Region, VolumeError, VoxelType, Voxels};
 
@@ -50,7 +50,7 @@ pub(super) fn supported(place: &Place, compression: u64, predictor: u64) -> Resu
         unsupported(format!("compression {compression}{name}"))
     })?;
     match predictor {
-        1 | 2 => Ok((compression, predictor as u16)),
+        1..=3 => Ok((compression, predictor as u16)),
         other => Err(unsupported(format!("predictor {other}"))),
     }
 }
@@ -106,7 +106,7 @@ fn single_strip(
     (offset, count): (u64, u64),
     rows: u64,
 ) -> Result<Vec<u8>, VolumeError> {
-    const ENTRIES: u32 = 9;
+    const ENTRIES: u32 = 10;
     const DATA: u32 = 8 + 2 + 12 * ENTRIES + 4;
     let too_far = || source.early_end(part);
     if offset.checked_add(count).is_none_or(|end| end > source.len) {
@@ -124,6 +124,8 @@ fn single_strip(
         (278, 4, word(rows)?),
         (279, 4, word(count)?),
         (317, 3, u32::from(layout.predictor)),
+        // The predictor of floating-point numbers is known for these only; the bytes of others are the same either way.
+        (339, 3, if layout.number == Number::Float { 3 } else { 1 }),
     ];
     let mut file = Vec::with_capacity(DATA as usize + count as usize);
     file.extend(if source.big_endian { b"MM" } else { b"II" });
@@ -181,6 +183,18 @@ fn values(
                 *value = read([four[0], four[1], four[2], four[3]]);
             }
         }
+        Voxels::I16(values) => {
+            let read = if big_endian { i16::from_be_bytes } else { i16::from_le_bytes };
+            for (value, pair) in values.iter_mut().zip(bytes.chunks_exact(2)) {
+                *value = read([pair[0], pair[1]]);
+            }
+        }
+        Voxels::F32(values) => {
+            let read = if big_endian { f32::from_be_bytes } else { f32::from_le_bytes };
+            for (value, four) in values.iter_mut().zip(bytes.chunks_exact(4)) {
+                *value = read([four[0], four[1], four[2], four[3]]);
+            }
+        }
     }
     if invert {
         match block.voxels_mut() {
@@ -192,6 +206,8 @@ fn values(
             }
             Voxels::U16(values) => values.iter_mut().for_each(|v| *v = u16::MAX - *v),
             Voxels::U32(values) => values.iter_mut().for_each(|v| *v = u32::MAX - *v),
+            // Refused when the page was opened.
+            Voxels::I16(_) | Voxels::F32(_) => {}
         }
     }
     Ok(block)

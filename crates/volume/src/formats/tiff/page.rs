@@ -19,12 +19,21 @@ pub(super) enum Meaning {
     Palette,
 }
 
+/// What kind of number a pixel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Number {
+    Unsigned,
+    Signed,
+    Float,
+}
+
 /// How the pixels of a page are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) height: u64,
     pub(super) width: u64,
     pub(super) bits: u64,
+    pub(super) number: Number,
     pub(super) meaning: Meaning,
     pub(super) compression: u16,
     pub(super) predictor: u16,
@@ -53,9 +62,11 @@ pub(in crate::formats) struct Page {
 
 impl Layout {
     pub(super) const fn voxel_type(&self) -> VoxelType {
-        match self.bits {
-            16 => VoxelType::U16,
-            32 => VoxelType::U32,
+        match (self.bits, self.number) {
+            (16, Number::Signed) => VoxelType::I16,
+            (32, Number::Float) => VoxelType::F32,
+            (16, _) => VoxelType::U16,
+            (32, _) => VoxelType::U32,
             _ => VoxelType::U8,
         }
     }
@@ -92,7 +103,7 @@ pub(super) fn page(directory: &Directory<'_>, imagej: bool) -> Result<(Layout, C
         directory.unsigned(t)?.filter(|&n| n > 0 && u32::try_from(n).is_ok()).ok_or_else(|| missing(what))
     };
     let (height, width) = (size(tag::HEIGHT, "height")?, size(tag::WIDTH, "width")?);
-    let (bits, meaning) = pixels(directory, imagej)?;
+    let (bits, number, meaning) = pixels(directory, imagej)?;
     let compression = directory.unsigned(tag::COMPRESSION)?.unwrap_or(1);
     let predictor = directory.unsigned(tag::PREDICTOR)?.unwrap_or(1);
     let (compression, predictor) = chunk::supported(&directory.place(), compression, predictor)?;
@@ -105,7 +116,7 @@ pub(super) fn page(directory: &Directory<'_>, imagej: bool) -> Result<(Layout, C
         (Extent::new(1, rows, width), tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS)
     };
     let offsets = directory.unsigned_list(offsets)?.ok_or_else(|| missing("pixels"))?;
-    let layout = Layout { height, width, bits, meaning, compression, predictor, tiled, chunk };
+    let layout = Layout { height, width, bits, number, meaning, compression, predictor, tiled, chunk };
     if chunk.y.checked_mul(layout.row_bytes()).is_none_or(|n| n > i64::MAX as u64) {
         return Err(VolumeError::malformed(
             directory.place(),
@@ -132,13 +143,16 @@ pub(super) fn page(directory: &Directory<'_>, imagej: bool) -> Result<(Layout, C
     Ok((layout, Chunks { offsets, counts, greys }))
 }
 
-/// Bits and meaning of a pixel, or why it cannot be read.
-fn pixels(directory: &Directory<'_>, imagej: bool) -> Result<(u64, Meaning), VolumeError> {
-    let unsupported = |found: String, hint: &str| VolumeError::Unsupported {
+/// Bits, number and meaning of a pixel, or why it cannot be read.
+fn pixels(directory: &Directory<'_>, imagej: bool) -> Result<(u64, Number, Meaning), VolumeError> {
+    let unsupported = |found: String, hint: &str| {
+        VolumeError::Unsupported {
         place: directory.place(),
         found,
-        expected: "one grey channel of 1, 2, 4, 8, 16 or 32 bits without sign, or a palette".into(),
+        expected: "one grey channel of 1, 2, 4, 8, 16 or 32 bits without sign, 16 bits with sign, 32-bit floating point, or a palette"
+            .into(),
         hint: hint.into(),
+    }
     };
     let photometric = directory.unsigned(tag::PHOTOMETRIC)?.unwrap_or(1);
     let samples = directory.unsigned(tag::SAMPLES_PER_PIXEL)?.unwrap_or(1);
@@ -161,21 +175,28 @@ fn pixels(directory: &Directory<'_>, imagej: bool) -> Result<(u64, Meaning), Vol
     if samples != 1 {
         return Err(unsupported(format!("{samples} channels per pixel"), "Save one channel by itself."));
     }
-    match (format, bits) {
-        (1 | 4, 1 | 2 | 4 | 8 | 16 | 32) => {}
+    let number = match (format, bits) {
+        (1 | 4, 1 | 2 | 4 | 8 | 16 | 32) => Number::Unsigned,
+        (2, 16) => Number::Signed,
+        (3, 32) => Number::Float,
         (3, _) => {
             return Err(unsupported(
                 format!("{bits}-bit floating point"),
-                "Convert it, for example in Fiji with Image > Type > 16-bit (Edit > Options > Conversions says how values are scaled).",
+                "Convert it, for example in Fiji with Image > Type > 32-bit.",
             ));
         }
-        (2, _) => return Err(unsupported(format!("{bits}-bit with sign"), "Convert it to 16 bits without sign.")),
+        (2, _) => {
+            return Err(unsupported(format!("{bits}-bit with sign"), "Convert it to 16 bits, with or without sign."));
+        }
         _ => return Err(unsupported(format!("{bits} bits per pixel"), "Convert it to 8 or 16 bits.")),
+    };
+    if number != Number::Unsigned && meaning == Meaning::WhiteIsZero {
+        return Err(unsupported("inverted values with sign".into(), "Save it again with another program."));
     }
     if bits < 8 && directory.unsigned(tag::FILL_ORDER)?.unwrap_or(1) != 1 {
         return Err(unsupported("pixels in reversed bit order".into(), "Save it again with another program."));
     }
-    Ok((bits, meaning))
+    Ok((bits, number, meaning))
 }
 
 /// A TIFF palette lists all reds, then all greens, then all blues, of 16 bits each.

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tiff::TiffError;
-use tiff::encoder::colortype::{ColorType, Gray8, Gray16, Gray32};
+use tiff::encoder::colortype::{ColorType, Gray8, Gray16, Gray32, Gray32Float, GrayI16};
 use tiff::encoder::{
     Compression, DeflateLevel, Predictor, Rational, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue,
 };
 use tiff::tags::{ResolutionUnit, Tag};
 
 use crate::formats::checks;
-use crate::{Block, Extent, Index, Place, Region, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, Voxels, fs};
+use crate::{
+    Block, Extent, Index, Place, Region, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, Voxels, fs,
+};
 
 /// Above this many bytes of voxels the file is BigTIFF: classic TIFF counts bytes in 32 bits. The rest is left for
 /// directories and for sections that compression makes larger.
@@ -82,9 +84,9 @@ impl StackWriter {
         checks::section(path, spec)?;
         let file = SharedFile(Arc::new(Mutex::new(Some(fs::AtomicFile::create(path)?))));
         let encoder = if big {
-            TiffEncoder::new_big(file.clone()).map(|e| Encoder::Big(compressed(e)))
+            TiffEncoder::new_big(file.clone()).map(|e| Encoder::Big(compressed(e, spec.voxel_type)))
         } else {
-            TiffEncoder::new(file.clone()).map(|e| Encoder::Classic(compressed(e)))
+            TiffEncoder::new(file.clone()).map(|e| Encoder::Classic(compressed(e, spec.voxel_type)))
         };
         let encoder = Some(encoder.map_err(|e| error(path, e))?);
         Ok(Self { path: path.to_owned(), spec: spec.clone(), state: Mutex::new(State { encoder, file, next: 0 }) })
@@ -140,9 +142,11 @@ impl StackWriter {
     }
 }
 
-/// Differences from pixel to pixel compress better than pixels; the fast level, as a prediction should not wait for it.
-fn compressed<W: Write + Seek, K: TiffKind>(encoder: TiffEncoder<W, K>) -> TiffEncoder<W, K> {
-    encoder.with_compression(Compression::Deflate(DeflateLevel::Fast)).with_predictor(Predictor::Horizontal)
+/// Differences from pixel to pixel compress better than pixels (the differences of floating-point numbers do not); the
+/// fast level, as a prediction should not wait for it.
+fn compressed<W: Write + Seek, K: TiffKind>(encoder: TiffEncoder<W, K>, of: VoxelType) -> TiffEncoder<W, K> {
+    let predictor = if of == VoxelType::F32 { Predictor::None } else { Predictor::Horizontal };
+    encoder.with_compression(Compression::Deflate(DeflateLevel::Fast)).with_predictor(predictor)
 }
 
 /// One section as a TIFF file.
@@ -154,7 +158,7 @@ pub(in crate::formats) fn encode_section(
     let mut bytes = Cursor::new(Vec::new());
     let page = Page { images: 1, voxel_size, first: true };
     TiffEncoder::new(&mut bytes)
-        .and_then(|encoder| page.write(&mut compressed(encoder), section))
+        .and_then(|encoder| page.write(&mut compressed(encoder, section.voxels().voxel_type()), section))
         .map_err(|e| error(path, e))?;
     Ok(bytes.into_inner())
 }
@@ -179,6 +183,8 @@ impl Page {
             Voxels::U8(v) => self.write_pixels::<Gray8, _, _>(encoder, size, v),
             Voxels::U16(v) => self.write_pixels::<Gray16, _, _>(encoder, size, v),
             Voxels::U32(v) => self.write_pixels::<Gray32, _, _>(encoder, size, v),
+            Voxels::I16(v) => self.write_pixels::<GrayI16, _, _>(encoder, size, v),
+            Voxels::F32(v) => self.write_pixels::<Gray32Float, _, _>(encoder, size, v),
         }
     }
 
@@ -239,7 +245,7 @@ fn error(path: &Path, error: TiffError) -> VolumeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OpenOptions, VoxelType};
+    use crate::OpenOptions;
 
     #[test]
     fn bigtiff_is_read_back() {
