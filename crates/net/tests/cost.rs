@@ -18,12 +18,11 @@ fn peak<T>(run: impl FnOnce() -> T) -> f64 {
     (ALLOCATED.peak_usage() - before) as f64
 }
 
-/// Threads take buffers of their own, some of them at a time: between none and all.
-fn close(what: &str, tensors: u64, threads: u64, measured: f64) {
-    let (least, most) = (tensors as f64, (tensors + threads) as f64);
-    println!("{what}: {:.1} to {:.1} MB reckoned, {:.1} MB measured", least / 1e6, most / 1e6, measured / 1e6);
-    let middle = f64::midpoint(least, most);
-    assert!((middle - measured).abs() <= 0.1 * measured, "{what}: {middle} bytes reckoned, {measured} measured");
+/// What threads need for themselves they take at other times than most of the tensors.
+fn close(what: &str, tensors: u64, measured: f64) {
+    let tensors = tensors as f64;
+    println!("{what}: {:.1} MB reckoned, {:.1} MB measured", tensors / 1e6, measured / 1e6);
+    assert!((tensors - measured).abs() <= 0.05 * measured, "{what}: {tensors} bytes reckoned, {measured} measured");
 }
 
 /// One test, for the allocator counts all threads: forward and training, narrow and wider, all kinds of frames.
@@ -37,13 +36,12 @@ fn the_tensors_of_a_network_are_reckoned() {
         let net = config.init(&device, 1);
         let inference = Inference::new(&net, &device).unwrap();
         let input = vec![0.1; n * frames.count() * h * w];
-        let threads = rayon::current_num_threads() as u64 * config.thread_bytes(h, w);
         // What threads keep from their first use on is no part of the peak.
         drop(inference.foreground(&input, n, h, w).unwrap());
         let measured = peak(|| inference.foreground(&input, n, h, w).unwrap());
         let mut heap = Heap::default();
         config.foreground_in(&mut heap, n, h, w);
-        close(&format!("{frames}, width {width}, forward"), heap.peak_live(), threads, measured);
+        close(&format!("{frames}, width {width}, forward"), heap.peak_live(), measured);
 
         let device = device.clone().autodiff();
         let net = config.init(&device, 1);
@@ -58,6 +56,6 @@ fn the_tensors_of_a_network_are_reckoned() {
         let measured = peak(step);
         let mut heap = Heap::default();
         config.training_in(&mut heap, n, h, w);
-        close(&format!("{frames}, width {width}, training"), heap.peak_live(), threads, measured);
+        close(&format!("{frames}, width {width}, training"), heap.peak_live(), measured);
     }
 }

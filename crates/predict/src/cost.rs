@@ -214,6 +214,27 @@ pub fn cost(
     })
 }
 
+/// What a prediction in CDeep3M's layout takes: a package's tensors, a dozen patches of 1024 × 1024, a section.
+pub(crate) fn cdeep3m_cost(networks: &Networks, info: &VolumeInfo) -> MemoryCost {
+    let side = 1024.min(info.extent.y.max(info.extent.x)).next_multiple_of(16) + 32;
+    let patch = Extent::new(1, side, side);
+    let block = Largest { core: patch, context: patch, source: patch, blocks: 2 };
+    let (network, own, gpu) = network(networks, &block, &PredictConfig::default());
+    let section = info.extent.y.saturating_mul(info.extent.x).saturating_mul(info.voxel_type.bytes() as u64);
+    let usual = deep3m_volume::OpenOptions::default().cache_bytes as u64;
+    MemoryCost {
+        program: PROGRAM_BYTES,
+        network,
+        threads: rayon::current_num_threads().max(1) as u64 * own,
+        reading: 12 * 4 * side * side + section,
+        decoding: 2 * section,
+        cache: usual.min(section.saturating_mul(info.extent.z)),
+        writing: 2 * section,
+        otherwise: 0,
+        gpu,
+    }
+}
+
 /// A size cut to another.
 fn at_most(a: Extent, b: Extent) -> Extent {
     Extent::new(a.z.min(b.z), a.y.min(b.y), a.x.min(b.x))

@@ -65,7 +65,10 @@ pub(crate) fn run(
         // A block is read for each place that is free; the network frees its own when it is through with a block.
         let places = job.ahead as usize + 1;
         let (free, places_free) = sync_channel(places);
-        (0..places).for_each(|_| drop(free.send(())));
+        for _ in 0..places {
+            // There is room for each.
+            let _ = free.send(());
+        }
         let (prepared_out, prepared) = sync_channel(places);
         let reader = spawn_reader(scope, job, blocks, places_free, prepared_out);
         let network = feed(job, prepared, &free, &finished, &done, stop, &mut times.network, hear);

@@ -108,6 +108,13 @@ impl fmt::Display for Budget {
     }
 }
 
+/// The most memory in bytes that this process has held so far; `None` where the system does not say (it does on Linux).
+pub fn peak() -> Option<u64> {
+    let status = fs::read_to_string(Path::new("/proc/self/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// A size for people, as "1.3 GB", in powers of 1000.
 pub fn text(bytes: u64) -> String {
     let (value, unit) = in_unit(bytes);

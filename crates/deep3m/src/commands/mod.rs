@@ -4,8 +4,10 @@ pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod memory;
 pub(crate) mod model;
 pub(crate) mod phantom;
+pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod train;
 

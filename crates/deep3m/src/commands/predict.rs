@@ -4,10 +4,15 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use deep3m_net::{DeviceChoice, Frames, ModelDir};
-use deep3m_predict::{Ensemble, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount, cdeep3m};
-use deep3m_volume::{Region, Volume, VoxelSize};
+use deep3m_predict::{
+    Ensemble, Fitted, Networks, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount, cdeep3m,
+};
+use deep3m_volume::memory::{peak, text as memory_text};
+use deep3m_volume::{Region, Volume, VolumeInfo, VoxelSize};
 use miette::{IntoDiagnostic, Result};
+use serde::Serialize;
 
+use crate::commands::memory::{MemoryArg, open_limited};
 use crate::commands::{open_sized, print_json};
 use crate::console::{Progress, Unit, notice};
 use crate::interrupt::{self, Interrupted};
@@ -30,43 +35,52 @@ pub(crate) struct Args {
     model: PathBuf,
     /// Folder of slices, TIFF stack or OME-Zarr
     volume: PathBuf,
-    /// Size of a voxel in nm, for a volume that does not state it (or states it wrong)
-    #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
-    voxel_size: Option<VoxelSize>,
     /// Where to write the probability
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// Which models take part: numbers of sections that they see [default: all of the model]
-    #[arg(long, value_delimiter = ',', value_name = "1,3,5")]
-    frames: Option<Vec<Frames>>,
-    /// How many flips and rotations are averaged: 16, 8, 4, 2 or 1; fewer are faster
-    #[arg(long, value_name = "N", default_value = "16")]
-    variations: VariationCount,
-    /// Predict only this part; ends are outside
-    #[arg(long, value_name = "z0:z1,y0:y1,x0:x1")]
-    region: Option<Region>,
-    /// How the volume is cut into blocks, and what is written: deep3m's way, or cdeep3m's with its packages, folders and
-    /// Segmented_NNNN.png, to reproduce an old result
-    #[arg(long, value_enum, default_value = "deep3m")]
-    layout: Layout,
-    /// Where to compute: auto, cpu, cuda:0, vulkan:0
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
-    /// Rows and columns of a block, in the network's pixels; smaller takes less memory
-    #[arg(long, value_name = "N")]
-    tile: Option<u32>,
-    /// Real context around a block, in the network's pixels; more makes seams fainter
-    #[arg(long, value_name = "N")]
-    halo: Option<u32>,
-    /// Measure the seam: how much the result differs at block borders from a prediction in one piece
-    #[arg(long)]
-    seam: bool,
+    #[command(flatten)]
+    options: Options,
     /// Replace an output that is already there
     #[arg(long)]
     overwrite: bool,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What decides the work of a prediction; a plan takes the same.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Size of a voxel in nm, for a volume that does not state it (or states it wrong)
+    #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
+    pub(crate) voxel_size: Option<VoxelSize>,
+    /// Which models take part: numbers of sections that they see [default: all of the model]
+    #[arg(long, value_delimiter = ',', value_name = "1,3,5")]
+    pub(crate) frames: Option<Vec<Frames>>,
+    /// How many flips and rotations are averaged: 16, 8, 4, 2 or 1; fewer are faster
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub(crate) variations: VariationCount,
+    /// Predict only this part; ends are outside
+    #[arg(long, value_name = "z0:z1,y0:y1,x0:x1")]
+    pub(crate) region: Option<Region>,
+    /// How the volume is cut into blocks, and what is written: deep3m's way, or cdeep3m's with its packages, folders and
+    /// Segmented_NNNN.png, to reproduce an old result
+    #[arg(long, value_enum, default_value = "deep3m")]
+    pub(crate) layout: Layout,
+    /// Where to compute: auto, cpu, cuda:0, vulkan:0
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
+    /// Rows and columns of a block, in the network's pixels; smaller takes less memory
+    #[arg(long, value_name = "N")]
+    pub(crate) tile: Option<u32>,
+    /// Real context around a block, in the network's pixels; more makes seams fainter
+    #[arg(long, value_name = "N")]
+    pub(crate) halo: Option<u32>,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArg,
+    /// Measure the seam: how much the result differs at block borders from a prediction in one piece
+    #[arg(long)]
+    pub(crate) seam: bool,
 }
 
 /// Ways to cut a volume into blocks.
@@ -76,30 +90,78 @@ pub(crate) enum Layout {
     Cdeep3m,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    if args.layout == Layout::Cdeep3m && (args.tile.is_some() || args.halo.is_some() || args.seam) {
-        miette::bail!(
-            "--layout cdeep3m: found --tile, --halo or --seam; its blocks are CDeep3M's and cannot be changed"
-        );
+impl Options {
+    /// The settings; a mistake in their combination is said.
+    pub(crate) fn config(&self) -> Result<PredictConfig> {
+        if self.layout == Layout::Cdeep3m && (self.tile.is_some() || self.halo.is_some() || self.seam) {
+            miette::bail!(
+                "--layout cdeep3m: found --tile, --halo or --seam; its blocks are CDeep3M's and cannot be changed"
+            );
+        }
+        Ok(PredictConfig {
+            frames: self.frames.clone(),
+            variations: self.variations,
+            region: self.region,
+            tile: self.tile,
+            halo: self.halo,
+            seam: self.seam,
+            ..PredictConfig::default()
+        })
     }
-    let config = PredictConfig {
-        frames: args.frames.clone(),
-        variations: args.variations,
-        region: args.region,
-        overwrite: args.overwrite,
-        tile: args.tile,
-        halo: args.halo,
-        seam: args.seam,
-        ..PredictConfig::default()
-    };
-    let volume = open_sized(&args.volume, args.voxel_size)?;
-    let summary = predict(&args.model, volume.as_ref(), &args.output, &config, args.layout, args.device)?;
+}
+
+/// What was done, and the most memory that it took, where the system says it.
+#[derive(Serialize)]
+struct Done {
+    #[serde(flatten)]
+    summary: PredictSummary,
+    peak_memory_bytes: Option<u64>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let options = &args.options;
+    let config = PredictConfig { overwrite: args.overwrite, ..options.config()? };
+    let mut volume = open_sized(&args.volume, options.voxel_size)?;
+    let fitted = fit(&args.model, volume.info(), &args.output, &config, options)?;
+    if let Some(fitted) = &fitted
+        && fitted.changed
+    {
+        notice(&format!(
+            "memory: blocks of {} × {} pixels and {} sections to keep {} (--memory)",
+            fitted.config.tile.unwrap_or(PredictConfig::TILE),
+            fitted.config.tile.unwrap_or(PredictConfig::TILE),
+            fitted.config.slab.unwrap_or(PredictConfig::SLAB),
+            memory_text(options.memory.bytes()),
+        ));
+        volume = open_limited(&args.volume, options.voxel_size, fitted.cache_bytes)?;
+    }
+    let config = fitted.map_or(config, |fitted| fitted.config);
+    let summary = predict(&args.model, volume.as_ref(), &args.output, &config, options.layout, options.device)?;
     if args.json {
-        print_json(&summary)?;
+        print_json(&Done { summary, peak_memory_bytes: peak() })?;
     } else {
         println!("{}", describe(&summary, &args.output));
     }
     Ok(())
+}
+
+/// The plan that keeps the memory; `None` for CDeep3M's layout, whose blocks are what they are.
+fn fit(
+    model: &Path,
+    info: &VolumeInfo,
+    output: &Path,
+    config: &PredictConfig,
+    options: &Options,
+) -> Result<Option<Fitted>> {
+    let model = ModelDir::open(model).into_diagnostic()?;
+    let networks = Networks::of(&model, config.frames.as_deref(), options.device).into_diagnostic()?;
+    let budget = options.memory.bytes();
+    match options.layout {
+        Layout::Deep3m => {
+            deep3m_predict::fit(&networks, info, Some(output), config, budget).map(Some).into_diagnostic()
+        }
+        Layout::Cdeep3m => cdeep3m::check_memory(&networks, info, budget).map(|()| None).into_diagnostic(),
+    }
 }
 
 /// Predicts with a progress bar; an interrupted run ends in [`Interrupted`].
@@ -170,6 +232,9 @@ fn describe(summary: &PredictSummary, output: &Path) -> String {
             summary.voxels_per_second() / 1e6,
             100.0 * summary.share_outside_network()
         );
+    }
+    if let Some(bytes) = peak() {
+        let _ = write!(text, ", {} of memory at most", memory_text(bytes));
     }
     if let Some(seam) = &summary.seam {
         let _ = write!(text, "\nseam: {seam}");

@@ -39,12 +39,12 @@ impl NetConfig {
             // The first convolution makes its planes one after another in the batch.
             let planes = if index == 0 { frames.kernel_depths()[1] } else { 1 };
             let count = n * planes * channels[index + 1] * size[0] * size[1];
-            let mut ends: Vec<usize> = node.inputs.iter().copied().filter(|&blob| last_use[blob] == index).collect();
+            let ends: Vec<usize> = node.inputs.iter().copied().filter(|&blob| last_use[blob] == index).collect();
             let slot = match &node.op {
                 Op::Conv(_) if index == 0 && planes > 1 => {
                     let windows = windows_in(self, heap, n, [height, width]);
                     heap.give(input);
-                    ends.clear();
+                    blobs[0] = None;
                     let output = heap.floats(count);
                     heap.give(windows);
                     output

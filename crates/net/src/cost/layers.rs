@@ -32,6 +32,9 @@ impl NetConfig {
                 Op::Head(head) => (rows_of_a_phase(head) * head.kernel(), input),
                 _ => continue,
             };
+            if values == 0 {
+                continue;
+            }
             most = most.max(values * band_rows(values, columns).min(rows) * columns);
         }
         // The unfolded band, and what the product packs of it.
@@ -66,11 +69,11 @@ pub(super) fn output_size(op: &Op, [rows, columns]: [usize; 2]) -> [usize; 2] {
 }
 
 /// Kernel rows of a head that lead to one phase of the output rows, about.
-const fn rows_of_a_phase(head: &Head) -> usize {
+fn rows_of_a_phase(head: &Head) -> usize {
     head.taps.len() * head.kernel() / head.stride
 }
 
 /// Numbers of a head's weights by phase, as the forward pass packs them.
-pub(super) const fn packed(head: &Head, channels: usize) -> usize {
+pub(super) fn packed(head: &Head, channels: usize) -> usize {
     CLASSES * head.kernel() * head.kernel() * head.taps.len() * channels
 }
