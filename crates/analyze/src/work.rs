@@ -1,6 +1,7 @@
 //! How much of a comparison is done at a time, and what memory that takes.
 
-use deep3m_volume::{Extent, OpenOptions, VolumeInfo, VoxelType, memory};
+use deep3m_volume::memory::{self, PROGRAM_BYTES};
+use deep3m_volume::{Extent, OpenOptions, VolumeInfo, VoxelType};
 use serde::Serialize;
 
 use crate::{AnalyzeError, EvaluateConfig};
@@ -13,8 +14,6 @@ const BLOCKS: [Extent; 5] = [
     Extent::new(1, 256, 256),
     Extent::new(1, 128, 128),
 ];
-/// The program itself: its code, the threads' stacks, tables.
-const PROGRAM_BYTES: u64 = 12 << 20;
 /// A decoder's own tables, for each thread.
 const CODEC_BYTES: u64 = 2 << 20;
 
@@ -41,7 +40,7 @@ impl Default for Work {
 }
 
 impl Work {
-    /// The most work at a time whose peak of the memory is at most `budget` bytes.
+    /// The most work at a time whose peak of the memory stays below `budget` bytes.
     ///
     /// # Errors
     /// [`AnalyzeError::Memory`] where nothing fits, with the least that would.
@@ -51,18 +50,19 @@ impl Work {
         config: &EvaluateConfig,
         budget: u64,
     ) -> Result<Self, AnalyzeError> {
-        let usual = Self::default();
+        let (usual, room) = (Self::default(), memory::room(budget));
         let mut least = u64::MAX;
         let at_once = std::iter::successors(Some(usual.at_once), |&n| (n > 1).then_some(n / 2));
         let choices = at_once.flat_map(|at_once| BLOCKS.map(|block| Self { block, at_once, cache_bytes: 0 }));
         for bare in std::iter::once(usual).chain(choices) {
             let peak = bare.peak(prediction, truth, config);
             least = least.min(peak);
-            if peak <= budget {
-                let each = bare.cache_bytes.max((budget - peak) / 2).min(usual.cache_bytes);
+            if peak <= room {
+                let each = bare.cache_bytes.max((room - peak) / 2).min(usual.cache_bytes);
                 return Ok(Self { cache_bytes: each, ..bare });
             }
         }
+        let least = memory::budget_for(least);
         Err(AnalyzeError::Memory {
             found: memory::text(budget),
             least: memory::text(least),
@@ -74,11 +74,7 @@ impl Work {
     pub fn peak(&self, prediction: &VolumeInfo, truth: &VolumeInfo, config: &EvaluateConfig) -> u64 {
         let reach = u64::from(config.exclusion.iter().copied().max().unwrap_or(0));
         let extent = truth.extent;
-        let core = Extent::new(
-            self.block.z.min(extent.z),
-            self.block.y.min(extent.y),
-            self.block.x.min(extent.x),
-        );
+        let core = Extent::new(self.block.z.min(extent.z), self.block.y.min(extent.y), self.block.x.min(extent.x));
         let z_reach = if config.exclusion_3d { 2 * reach } else { 0 };
         let around = Extent::new(
             (core.z + z_reach).min(extent.z),
@@ -96,19 +92,12 @@ impl Work {
         let values = if prediction.voxel_type == VoxelType::U8 { 1 << 8 } else { 1 << 16 };
         let tally = 2 * 8 * values * (config.exclusion.len() as u64 + 1);
         let at_once = (self.at_once as u64).min(pieces(extent, core));
-        [prediction, truth].into_iter().fold(
-            PROGRAM_BYTES + at_once * (block + tally) + 3 * tally,
-            |sum, info| {
-                let bytes = info.voxel_type.bytes() as u64;
-                let grain = Extent::new(
-                    info.grain.z.min(extent.z),
-                    info.grain.y.min(extent.y),
-                    info.grain.x.min(extent.x),
-                );
-                let decoding = at_once * (2 * bytes * size(grain) + CODEC_BYTES);
-                sum + decoding + self.cache_bytes.min(bytes.saturating_mul(size(extent)))
-            },
-        )
+        [prediction, truth].into_iter().fold(PROGRAM_BYTES + at_once * (block + tally) + 3 * tally, |sum, info| {
+            let bytes = info.voxel_type.bytes() as u64;
+            let grain = Extent::new(info.grain.z.min(extent.z), info.grain.y.min(extent.y), info.grain.x.min(extent.x));
+            let decoding = at_once * (2 * bytes * size(grain) + CODEC_BYTES);
+            sum + decoding + self.cache_bytes.min(bytes.saturating_mul(size(extent)))
+        })
     }
 }
 
@@ -134,7 +123,7 @@ mod tests {
         };
         let config = EvaluateConfig { exclusion: vec![0, 16], exclusion_3d: true, ..EvaluateConfig::default() };
         assert_eq!(Work::fit(&info, &info, &config, u64::MAX).unwrap(), Work::default());
-        let mut budget = Work::default().peak(&info, &info, &config) - 1;
+        let mut budget = Work::default().peak(&info, &info, &config);
         loop {
             match Work::fit(&info, &info, &config, budget) {
                 Ok(work) => assert!(work != Work::default() && work.peak(&info, &info, &config) <= budget, "{work:?}"),

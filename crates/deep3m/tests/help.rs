@@ -17,9 +17,21 @@ fn of_the_program() {
 
 #[test]
 fn of_every_command() {
-    for command in
-        ["demo", "phantom", "train", "predict", "evaluate", "import", "export", "model", "model show", "model verify"]
-    {
+    for command in [
+        "demo",
+        "phantom",
+        "train",
+        "predict",
+        "evaluate",
+        "plan",
+        "plan predict",
+        "plan train",
+        "import",
+        "export",
+        "model",
+        "model show",
+        "model verify",
+    ] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");
         let text = help(&arguments);

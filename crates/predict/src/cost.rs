@@ -6,14 +6,13 @@
 
 use deep3m_net::cost::Heap;
 use deep3m_net::{DeviceChoice, Frames, ModelDir, NetConfig};
+use deep3m_volume::memory::PROGRAM_BYTES;
 use deep3m_volume::{Binning, Extent, Format, Region, VolumeInfo};
 use serde::Serialize;
 
 use crate::plan::Plan;
 use crate::{PredictConfig, PredictError};
 
-/// The program itself: its code, the threads' stacks, tables.
-pub const PROGRAM_BYTES: u64 = 12 << 20;
 /// A compressor's or decoder's own tables, for each thread.
 const CODEC_BYTES: u64 = 2 << 20;
 /// Chunks that the writer compresses before it writes them.
@@ -24,7 +23,7 @@ const STRIP: u64 = 1 << 25;
 /// The networks of a prediction: what its memory and time depend on of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Networks {
-    networks: Vec<NetConfig>,
+    list: Vec<NetConfig>,
     binning: Binning,
     on_gpu: bool,
 }
@@ -32,7 +31,7 @@ pub struct Networks {
 impl Networks {
     /// Networks on the CPU that see binned sections.
     pub const fn new(networks: Vec<NetConfig>, binning: Binning) -> Self {
-        Self { networks, binning, on_gpu: false }
+        Self { list: networks, binning, on_gpu: false }
     }
 
     /// Those of a model, all or the given ones, on a device.
@@ -47,12 +46,12 @@ impl Networks {
             return Err(PredictError::NoModel { path: model.path().to_owned() });
         }
         let on_gpu = !matches!(device.resolve(), DeviceChoice::Cpu | DeviceChoice::Auto);
-        Ok(Self { networks, binning: model.manifest.binning, on_gpu })
+        Ok(Self { list: networks, binning: model.manifest.binning, on_gpu })
     }
 
     /// The networks, in the order of averaging.
     pub fn networks(&self) -> &[NetConfig] {
-        &self.networks
+        &self.list
     }
 
     /// Pixels that are averaged to one.
@@ -62,7 +61,7 @@ impl Networks {
 
     /// Sections on either side that the widest network sees.
     pub fn margin(&self) -> usize {
-        self.networks.iter().map(|net| net.frames().margin()).max().unwrap_or(0)
+        self.list.iter().map(|net| net.frames().margin()).max().unwrap_or(0)
     }
 }
 
@@ -93,8 +92,7 @@ pub struct MemoryCost {
 impl MemoryCost {
     /// The peak of the program's memory.
     pub const fn peak(&self) -> u64 {
-        let blocks =
-            self.network + self.threads + self.reading + self.decoding + self.cache + self.writing;
+        let blocks = self.network + self.threads + self.reading + self.decoding + self.cache + self.writing;
         self.program + if blocks > self.otherwise { blocks } else { self.otherwise }
     }
 }
@@ -122,7 +120,8 @@ impl Largest {
             (start / step..end.div_ceil(step)).map(move |i| (i * step, step.min(size - i * step)))
         };
         let (extent, end) = (settings.extent, part.end());
-        let mut all = Self { core: Extent::default(), context: Extent::default(), source: Extent::default(), blocks: 1 };
+        let mut all =
+            Self { core: Extent::default(), context: Extent::default(), source: Extent::default(), blocks: 1 };
         let mut counts = [0_u64; 3];
         for (axis, count) in counts.iter_mut().enumerate() {
             let pick = |e: Extent| [e.z, e.y, e.x][axis];
@@ -200,7 +199,7 @@ pub fn cost(
 
     let other_type = (STRIP.min(info.extent.y.saturating_mul(info.extent.x)) * bytes).saturating_add(cache.min(all));
     let copy = if copied { copying(region, &plan, config.copy_bytes()) } else { 0 };
-    let weights: u64 = networks.networks.iter().map(NetConfig::weight_bytes).sum();
+    let weights: u64 = networks.list.iter().map(NetConfig::weight_bytes).sum();
     Ok(MemoryCost {
         program: PROGRAM_BYTES,
         network,
@@ -257,7 +256,10 @@ fn copying(region: Region, plan: &Plan, most: u64) -> u64 {
     let plane = region.extent.y.saturating_mul(region.extent.x);
     let sections = (most / plane.max(1)).clamp(1, plan.chunk().z.max(1));
     // Twice: the blocks' chunks are kept where a section is not all of them; and a section while it is compressed.
-    sections.saturating_mul(plane).saturating_add(most.min(plan.chunk().z.saturating_mul(plane))).saturating_add(2 * plane)
+    sections
+        .saturating_mul(plane)
+        .saturating_add(most.min(plan.chunk().z.saturating_mul(plane)))
+        .saturating_add(2 * plane)
 }
 
 /// The thread of the network at its peak, what each thread of a matrix product needs, and the GPU's memory.
@@ -267,7 +269,7 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
     let n = (config.batch.unwrap_or(1).max(1) as usize).min(block.core.z.max(1) as usize);
     let (mut own, mut gpu) = (0, 0);
     if !networks.on_gpu {
-        for net in &networks.networks {
+        for net in &networks.list {
             net.load_in(&mut heap);
             own = own.max(net.thread_bytes(rows, columns).max(net.thread_bytes(columns, rows)));
         }
@@ -282,7 +284,7 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
     // A second section finds the gaps that the first one left.
     for _ in 0..2 {
         let mean = heap.floats(n * rows * columns);
-        for net in &networks.networks {
+        for net in &networks.list {
             let count = n * net.frames().count() * rows * columns;
             for turned in [false, true].into_iter().take(1 + usize::from(varied)) {
                 let (height, width) = if turned { (columns, rows) } else { (rows, columns) };
@@ -315,7 +317,7 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
         heap.give(mean);
     }
     if networks.on_gpu {
-        gpu += networks.networks.iter().map(NetConfig::weight_bytes).sum::<u64>();
+        gpu += networks.list.iter().map(NetConfig::weight_bytes).sum::<u64>();
     }
     (heap.peak(), own, gpu)
 }

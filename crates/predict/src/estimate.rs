@@ -57,7 +57,12 @@ pub struct Estimate {
 ///
 /// # Errors
 /// As [`PredictConfig::plan_settings`].
-pub fn work(networks: &Networks, info: &VolumeInfo, config: &PredictConfig, copied: bool) -> Result<Work, PredictError> {
+pub fn work(
+    networks: &Networks,
+    info: &VolumeInfo,
+    config: &PredictConfig,
+    copied: bool,
+) -> Result<Work, PredictError> {
     let plan = Plan::new(config.plan_settings(info.extent, networks.binning(), networks.margin())?);
     let region = config.region.unwrap_or(Region::whole(info.extent));
     if region.is_empty() || !region.fits(info.extent) {
@@ -83,7 +88,11 @@ pub fn work(networks: &Networks, info: &VolumeInfo, config: &PredictConfig, copi
         chunk: plan.chunk().to_array(),
         context: [largest.context.y, largest.context.x],
         output_bytes: voxels,
-        scratch_bytes: if copied { info.extent.checked_voxels().unwrap_or(u64::MAX).min(scratch(&plan, region)) } else { 0 },
+        scratch_bytes: if copied {
+            info.extent.checked_voxels().unwrap_or(u64::MAX).min(scratch(&plan, region))
+        } else {
+            0
+        },
     })
 }
 
@@ -105,7 +114,8 @@ pub fn measure(ensemble: &Ensemble, context: [u64; 2], seconds: f64) -> Result<S
         let run = |[rows, columns]: [usize; 2]| -> Result<f64, PredictError> {
             let count = model.frames().count() * rows * columns;
             // Grey that changes from pixel to pixel: numbers that vanish would be slow on some processors.
-            let input: Vec<f32> = (0..count as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as f32 / 128.0 - 1.0).collect();
+            let input: Vec<f32> =
+                (0..count as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as f32 / 128.0 - 1.0).collect();
             let started = Instant::now();
             model.foreground(&input, 1, rows, columns)?;
             Ok(started.elapsed().as_secs_f64() / (rows * columns) as f64)
@@ -139,7 +149,8 @@ fn largest(limit: [usize; 2], pixels: f64) -> [usize; 2] {
 /// The time of `work` at this speed, by `workers` that divide the blocks. Reading and writing run beside the network and are
 /// not counted: they are slower only with very narrow networks or slow disks.
 pub fn estimate(work: &Work, speed: &Speed, workers: u64) -> Estimate {
-    let seconds_alone: f64 = work.pixels.iter().zip(&speed.seconds_per_pixel).map(|(&pixels, s)| pixels as f64 * s).sum();
+    let seconds_alone: f64 =
+        work.pixels.iter().zip(&speed.seconds_per_pixel).map(|(&pixels, s)| pixels as f64 * s).sum();
     let most = work.blocks.div_ceil(workers.max(1)) as f64 / work.blocks.max(1) as f64;
     Estimate { seconds_alone, seconds: seconds_alone * most, machine_hours: seconds_alone / 3600.0 }
 }
@@ -168,8 +179,7 @@ mod tests {
         assert_eq!((work.blocks, work.block), (4, [10, 1000, 750]));
         assert_eq!(work.passes, [8, 16]);
         let plan = Plan::new(PredictConfig::default().plan_settings(extent, Binning::NONE, 1).unwrap());
-        let by_hand: u64 =
-            plan.blocks().map(|b| b.core.extent.z * b.context.y.len * b.context.x.len).sum();
+        let by_hand: u64 = plan.blocks().map(|b| b.core.extent.z * b.context.y.len * b.context.x.len).sum();
         assert_eq!(work.pixels, [8 * by_hand, 16 * by_hand]);
         assert!(by_hand > extent.len() as u64);
         assert_eq!((work.output_bytes, work.scratch_bytes), (30_000_000, 30_000_000));

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use deep3m_volume::{OpenOptions, VolumeInfo};
+use deep3m_volume::{OpenOptions, VolumeInfo, memory};
 use serde::Serialize;
 
 use crate::cost::{self, MemoryCost, Networks};
@@ -37,7 +37,7 @@ pub struct Fitted {
     pub changed: bool,
 }
 
-/// Chooses what the settings leave open so that the peak of the memory is at most `budget` bytes.
+/// Chooses what the settings leave open so that the peak of the memory stays below `budget` bytes.
 ///
 /// What `config` sets stays as it is (a batch may become smaller). Where `out` holds this prediction already, in part or
 /// whole, its blocks are kept, so that the same command goes on with it.
@@ -56,9 +56,10 @@ pub fn fit(
     }
     let copied = out.is_some_and(|out| Output::new(out, config.region).is_copied());
     let config = &out.and_then(|out| begun(out, config)).unwrap_or_else(|| config.clone());
+    let room = memory::room(budget);
     let usual = OpenOptions::default().cache_bytes as u64;
     let whole = cost::cost(networks, info, config, usual, copied)?;
-    if whole.peak() <= budget {
+    if whole.peak() <= room {
         return Ok(Fitted { config: config.clone(), cache_bytes: usual, cost: whole, changed: false });
     }
     let mut least = u64::MAX;
@@ -66,22 +67,22 @@ pub fn fit(
         for candidate in candidates(config) {
             let bare = cost::cost(networks, info, &candidate, 0, copied)?;
             least = least.min(bare.peak());
-            if bare.peak().saturating_add(cache) > budget {
+            if bare.peak().saturating_add(cache) > room {
                 continue;
             }
             // Copying comes when the blocks are done, and holds its bytes about twice.
-            let spare = budget - bare.peak();
+            let spare = room - bare.peak();
             let copy_bytes = config.copy_bytes().min(LEAST_COPY + spare / 2);
             let chosen = PredictConfig { copy_bytes: Some(copy_bytes), ..candidate };
             let cache_bytes = usual.min(spare);
             // The cache also changes what is decoded at once, and what is there before the blocks.
             let cost = cost::cost(networks, info, &chosen, cache_bytes, copied)?;
-            if cost.peak() <= budget {
+            if cost.peak() <= room {
                 return Ok(Fitted { config: chosen, cache_bytes, cost, changed: true });
             }
         }
     }
-    Err(PredictError::Memory { budget, least, advice: advice(networks, config) })
+    Err(PredictError::Memory { budget, least: memory::budget_for(least), advice: advice(networks, config) })
 }
 
 /// The settings with the blocks of the prediction that `out` holds, where it holds one and the settings leave them open.
@@ -113,7 +114,7 @@ fn candidates(config: &PredictConfig) -> Vec<PredictConfig> {
                     for &batch in &batches {
                         let (tile, slab, ahead, batch) = (Some(tile), Some(slab), Some(ahead), Some(batch));
                         let copy_bytes = Some(config.copy_bytes().min(LEAST_COPY));
-                        all.push(PredictConfig { tile, slab, ahead, batch, copy_bytes, ..config.clone() });
+                        all.push(PredictConfig { tile, slab, batch, ahead, copy_bytes, ..config.clone() });
                     }
                 }
             }
@@ -171,7 +172,7 @@ mod tests {
         let free = fit(&networks(0.25), &info, None, &config, 64_000 * MB).unwrap();
         assert!(!free.changed && free.config == config);
         let mut before = u64::MAX;
-        let mut budget = free.cost.peak();
+        let mut budget = memory::budget_for(free.cost.peak());
         for _ in 0..6 {
             let fitted = fit(&networks(0.25), &info, None, &config, budget).unwrap();
             assert!(fitted.cost.peak() <= budget, "{fitted:?}");
@@ -184,7 +185,7 @@ mod tests {
         };
         let smallest = fit(&networks(0.25), &info, None, &config, least).unwrap();
         assert!(smallest.cost.peak() <= least && smallest.changed);
-        assert!(fit(&networks(0.25), &info, None, &config, least - 1).is_err());
+        assert!(fit(&networks(0.25), &info, None, &config, least - 11).is_err());
     }
 
     #[test]
@@ -192,8 +193,8 @@ mod tests {
         let info = info(Extent::new(64, 2000, 2000));
         let config = PredictConfig { tile: Some(512), slab: Some(8), ..PredictConfig::default() };
         let usual = fit(&networks(0.25), &info, None, &config, 64_000 * MB).unwrap().cost.peak();
-        let tight = fit(&networks(0.25), &info, None, &config, usual - 1).unwrap();
-        assert_eq!((tight.config.tile, tight.config.slab), (Some(512), Some(8)));
+        let tight = fit(&networks(0.25), &info, None, &config, memory::budget_for(usual) - 11).unwrap();
+        assert_eq!((tight.config.tile, tight.config.slab, tight.changed), (Some(512), Some(8), true));
         let error = fit(&networks(0.25), &info, None, &config, 50 * MB).unwrap_err().to_string();
         assert!(error.contains("--memory") && error.contains("--tile") && error.contains("--frames 1"), "{error}");
     }

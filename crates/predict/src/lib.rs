@@ -56,7 +56,7 @@ mod testing;
 mod variations;
 
 pub use config::PredictConfig;
-pub use cost::{MemoryCost, Networks, PROGRAM_BYTES, cost};
+pub use cost::{MemoryCost, Networks, cost};
 pub use ensemble::{Ensemble, ForegroundModel, NullModel};
 pub use error::PredictError;
 pub use estimate::{Estimate, Speed, Work, estimate, measure, work};

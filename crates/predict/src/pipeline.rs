@@ -71,9 +71,9 @@ pub(crate) fn run(
         }
         let (prepared_out, prepared) = sync_channel(places);
         let reader = spawn_reader(scope, job, blocks, places_free, prepared_out);
-        let network = feed(job, prepared, &free, &finished, &done, stop, &mut times.network, hear);
+        let network = feed(job, Reading { prepared, free }, &finished, &done, stop, &mut times.network, hear);
         // Both threads end when nobody is there to talk to.
-        drop((free, finished));
+        drop(finished);
         let reading = join(reader);
         let writing = join(writer);
         for block in done.try_iter() {
@@ -83,6 +83,12 @@ pub(crate) fn run(
         times.writing += writing?;
         network
     })
+}
+
+/// What the reader has, and how it is told that there is a place for more.
+struct Reading {
+    prepared: Receiver<Read>,
+    free: SyncSender<()>,
 }
 
 /// A block with its context, or why it could not be read.
@@ -138,8 +144,7 @@ fn spawn_writer<'s>(
 /// Takes blocks from the reader through the network to the writer.
 fn feed(
     job: &Job<'_>,
-    prepared: Receiver<Read>,
-    free: &SyncSender<()>,
+    reading: Reading,
     finished: &SyncSender<(PlannedBlock, Block)>,
     done: &Receiver<PlannedBlock>,
     stop: &AtomicBool,
@@ -147,6 +152,7 @@ fn feed(
     hear: &mut dyn FnMut(Step),
 ) -> Result<bool, PredictError> {
     let wanted = job.region.start.z..job.region.end().z;
+    let Reading { prepared, free } = reading;
     for (block, context) in prepared {
         let context = context?;
         let mut pass = |sections| {

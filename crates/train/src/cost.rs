@@ -5,7 +5,8 @@
 
 use deep3m_net::cost::{Heap, Slot};
 use deep3m_net::{DeviceChoice, Frames, ModelDir, NetConfig};
-use deep3m_volume::{Extent, OpenOptions, VolumeInfo, memory};
+use deep3m_volume::memory::{self, PROGRAM_BYTES};
+use deep3m_volume::{Extent, OpenOptions, VolumeInfo};
 use serde::Serialize;
 
 use crate::config::Optimiser;
@@ -13,8 +14,6 @@ use crate::loader::AHEAD;
 use crate::validate::{FIELD, padded};
 use crate::{TrainConfig, TrainError};
 
-/// The program itself: its code, the threads' stacks, tables.
-const PROGRAM_BYTES: u64 = 14 << 20;
 /// Voxels that are looked at together when labels are checked.
 const TILE: u64 = 1 << 20;
 /// Bytes of a cell of the index of places.
@@ -48,14 +47,7 @@ pub struct TrainCost {
 impl TrainCost {
     /// The peak of the program's memory.
     pub const fn peak(&self) -> u64 {
-        self.program
-            + self.weights
-            + self.work
-            + self.threads
-            + self.batches
-            + self.index
-            + self.decoding
-            + self.cache
+        self.program + self.weights + self.work + self.threads + self.batches + self.index + self.decoding + self.cache
     }
 }
 
@@ -119,7 +111,8 @@ pub fn cost(
     let batch = 4 * u64::from(config.batch) * (frames + 2) * pixels;
     // A patch that is turned and stretched is cut from one up to 1.5 times as wide, binned pixels of raw voxels.
     let bin = config.binning.map_or(4, |b| u64::from(b.y) * u64::from(b.x));
-    let making = threads.min(8).min(u64::from(config.batch)) * (4 * (frames + 2) * pixels + 9 * pixels * (4 + 4 * bin) / 4);
+    let making =
+        threads.min(8).min(u64::from(config.batch)) * (4 * (frames + 2) * pixels + 9 * pixels * (4 + 4 * bin) / 4);
     let bytes = |info: &VolumeInfo| size(info.extent).saturating_mul(info.voxel_type.bytes() as u64);
     let grain = |info: &VolumeInfo| {
         let whole = Extent::new(
@@ -129,7 +122,8 @@ pub fn cost(
         );
         size(whole).saturating_mul(info.voxel_type.bytes() as u64)
     };
-    let decoding = volumes.all().map(|info| threads.min(8) * 2 * grain(info) + 4 * TILE.max(grain(info))).max().unwrap_or(0);
+    let decoding =
+        volumes.all().map(|info| threads.min(8) * 2 * grain(info) + 4 * TILE.max(grain(info))).max().unwrap_or(0);
     TrainCost {
         program: PROGRAM_BYTES,
         weights: if on_gpu { one.on_host } else { lanes * one.weights },
@@ -144,7 +138,7 @@ pub fn cost(
     }
 }
 
-/// Chooses what the volumes may keep decoded so that the peak of the memory is at most `budget` bytes.
+/// Chooses what the volumes may keep decoded so that the peak of the memory stays below `budget` bytes.
 ///
 /// # Errors
 /// [`TrainError::Memory`] where nothing fits, with the least that would, and with the batch or patch that would fit.
@@ -155,18 +149,19 @@ pub fn fit(
     devices: &[DeviceChoice],
     budget: u64,
 ) -> Result<Fitted, TrainError> {
+    let room = memory::room(budget);
     let usual = OpenOptions::default().cache_bytes as u64;
     let with = |cache| cost(networks, volumes, config, devices, cache);
     let whole = with(usual);
-    if whole.peak() <= budget {
+    if whole.peak() <= room {
         return Ok(Fitted { cache_bytes: usual, cost: whole });
     }
     let least = with(0).peak();
-    if least <= budget {
-        let each = (budget - least) / (volumes.all().count().max(1) as u64);
+    if least <= room {
+        let each = (room - least) / (volumes.all().count().max(1) as u64);
         return Ok(Fitted { cache_bytes: each, cost: with(each) });
     }
-    let fits = |changed: &TrainConfig| cost(networks, volumes, changed, devices, 0).peak() <= budget;
+    let fits = |changed: &TrainConfig| cost(networks, volumes, changed, devices, 0).peak() <= room;
     let batch = (1..config.batch).rev().find(|&batch| fits(&TrainConfig { batch, ..config.clone() }));
     let patches = (4..config.patch / 16).rev().map(|steps| 16 * steps);
     let patch = patches.into_iter().find(|&patch| fits(&TrainConfig { patch, ..config.clone() }));
@@ -176,6 +171,7 @@ pub fn fit(
         .chain(patch.map(|patch| format!("--patch {patch}")))
         .chain([format!("a narrower network than --width {}", config.width)])
         .collect();
+    let least = memory::budget_for(least);
     Err(TrainError::Memory {
         found: memory::text(budget),
         least: memory::text(least),
@@ -306,8 +302,8 @@ mod tests {
         let config = TrainConfig::deep3m();
         let (nets, volumes, cpu) = (networks(&config).unwrap(), volumes(), [DeviceChoice::Cpu]);
         let free = fit(&nets, &volumes, &config, &cpu, u64::MAX).unwrap();
-        assert_eq!(free.cost.cache, 2 * 50 << 20);
-        let tight = fit(&nets, &volumes, &config, &cpu, free.cost.peak() - 1).unwrap();
+        assert_eq!(free.cost.cache, (2 * 50) << 20);
+        let tight = fit(&nets, &volumes, &config, &cpu, memory::budget_for(free.cost.peak()) - 11).unwrap();
         assert!(tight.cost.peak() < free.cost.peak() && tight.cache_bytes < free.cache_bytes);
         let least = cost(&nets, &volumes, &config, &cpu, 0).peak();
         let error = fit(&nets, &volumes, &config, &cpu, least - 1).unwrap_err().to_string();

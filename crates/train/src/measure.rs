@@ -50,11 +50,13 @@ pub fn measure_step(
 
 /// A patch of stripes, with the stripes to find.
 fn synthetic(frames: usize, side: usize) -> Patch {
-    let stripe = |i: usize| f32::from(u8::from(i % side / 8 % 2 == 0));
+    let stripe = |i: usize| f32::from(u8::from((i % side / 8).is_multiple_of(2)));
     Patch {
         frames,
         side,
-        image: (0..frames * side * side).map(|i| stripe(i) + (i as u32).wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32).collect(),
+        image: (0..frames * side * side)
+            .map(|i| stripe(i) + (i as u32).wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32)
+            .collect(),
         target: (0..side * side).map(stripe).collect(),
         known: vec![1.0; side * side],
     }

@@ -9,6 +9,20 @@ use crate::fs;
 /// The share of the free memory that is taken where nothing is said.
 const USUAL_SHARE: f64 = 0.75;
 
+/// What the program takes before it holds a voxel: its code, threads' stacks, tables.
+pub const PROGRAM_BYTES: u64 = 20 << 20;
+
+/// What of a budget is planned with: a tenth of the plan is kept back, for what is reckoned is not what is measured to the
+/// last megabyte.
+pub const fn room(budget: u64) -> u64 {
+    budget / 11 * 10
+}
+
+/// The smallest budget whose [`room`] holds so many bytes.
+pub const fn budget_for(bytes: u64) -> u64 {
+    bytes.div_ceil(10).saturating_mul(11)
+}
+
 /// A limit for the memory of a run.
 ///
 /// ```
@@ -202,7 +216,9 @@ mod tests {
         assert_eq!(bytes("8 GiB"), Some(8 << 30));
         assert_eq!(bytes("1.5g"), Some(1_500_000_000));
         assert_eq!(Budget::parse("75%"), Ok(Budget::Share(0.75)));
-        for wrong in ["", "8", "GB", "-1GB", "0GB", "0%", "101%", "1e9GB", "nanGB", "8GB more", "99999999999TB", "1.2.3GB"] {
+        for wrong in
+            ["", "8", "GB", "-1GB", "0GB", "0%", "101%", "1e9GB", "nanGB", "8GB more", "99999999999TB", "1.2.3GB"]
+        {
             assert!(Budget::parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -211,6 +227,12 @@ mod tests {
     fn what_is_asked_for_is_enough() {
         assert_eq!((text(1_280_000_000), at_least(1_280_000_000)), ("1.3 GB".into(), "1.3GB".into()));
         assert_eq!((text(17), text(50_000_000)), ("17 B".into(), "50 MB".into()));
+        for bytes in [0, 1, 10, 11, 99, 123_456_789, u64::MAX / 2] {
+            assert!(
+                room(budget_for(bytes)) >= bytes && (bytes < 11 || room(budget_for(bytes) - 11) < bytes),
+                "{bytes}"
+            );
+        }
         for bytes in [1, 999, 1000, 1001, 999_999, 1_210_000_001, 64_000_000_001] {
             assert!(Budget::parse(&at_least(bytes)).map_or(bytes < 1000, |b| b.bytes() >= Some(bytes)), "{bytes}");
         }

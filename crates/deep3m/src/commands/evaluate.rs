@@ -89,7 +89,8 @@ fn evaluate_with(
 ) -> Result<Evaluation> {
     let extent = config.region.map_or(prediction.info().extent, |region| region.extent);
     let progress = Progress::new("evaluate", extent.checked_voxels().unwrap_or(u64::MAX), Unit::Voxels);
-    let evaluation = deep3m_analyze::evaluate_with(prediction, truth, config, work, &mut |voxels| progress.advance(voxels));
+    let evaluation =
+        deep3m_analyze::evaluate_with(prediction, truth, config, work, &mut |voxels| progress.advance(voxels));
     progress.finish();
     evaluation.into_diagnostic()
 }

@@ -24,7 +24,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    Predict(predict::Args),
+    Predict(Box<predict::Args>),
     Train(Box<train::Args>),
 }
 

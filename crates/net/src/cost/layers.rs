@@ -1,7 +1,7 @@
 //! What the CPU's operations need of their own beside their inputs and outputs.
 
 use crate::NetConfig;
-use crate::cpu::{BAND, band_rows};
+use crate::cpu::band_rows;
 use crate::graph::{CLASSES, GRAPH, Head, Op};
 use crate::params::ParamKind;
 
@@ -38,7 +38,7 @@ impl NetConfig {
             most = most.max(values * band_rows(values, columns).min(rows) * columns);
         }
         // The unfolded band, and what the product packs of it.
-        (4 * (most + most.min(BAND)) + PACKED) as u64
+        (4 * 2 * most + PACKED) as u64
     }
 
     /// The numbers of one step's weights; for a head those of all its transposed convolutions.

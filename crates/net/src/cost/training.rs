@@ -170,7 +170,7 @@ impl Batch<'_> {
         let weights = self.net.weights_of(step.index);
         let node = &GRAPH.nodes[step.index];
         // A part of a concatenation's gradient is copied out.
-        let own = self.is_part(step.index).then(|| self.heap.floats(step.output));
+        let own = is_part(step.index).then(|| self.heap.floats(step.output));
         let normal = self.heap.floats(step.output);
         let by_pixel = self.heap.floats(step.output);
         let turned = self.heap.floats(weights);
@@ -199,11 +199,6 @@ impl Batch<'_> {
         self.add(GRAPH.nodes[step.index].inputs[0], of_input);
     }
 
-    /// Whether the output of a step goes into a concatenation, so that its gradient is a part of a larger tensor.
-    fn is_part(&self, index: usize) -> bool {
-        GRAPH.nodes.iter().any(|node| matches!(node.op, Op::Concat) && node.inputs.contains(&(index + 1)))
-    }
-
     /// Adds a gradient to a blob's; in place where there is one already.
     fn add(&mut self, blob: usize, gradient: Slot) {
         if self.gradients[blob].is_some() {
@@ -212,4 +207,9 @@ impl Batch<'_> {
             self.gradients[blob] = Some(gradient);
         }
     }
+}
+
+/// Whether the output of a step goes into a concatenation, so that its gradient is a part of a larger tensor.
+fn is_part(index: usize) -> bool {
+    GRAPH.nodes.iter().any(|node| matches!(node.op, Op::Concat) && node.inputs.contains(&(index + 1)))
 }

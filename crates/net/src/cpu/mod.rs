@@ -17,7 +17,7 @@ mod normal;
 pub(crate) use gradient::{Normalised, conv_norm, conv_rectified, head_norm, head_rectified};
 
 /// Floats of a band's unfolded input: 512 kB, half of a core's own cache.
-pub(crate) const BAND: usize = 1 << 17;
+const BAND: usize = 1 << 17;
 
 /// Pixels of a band, at least: fewer would read a wide layer's weights too often.
 const BAND_PIXELS: usize = 256;

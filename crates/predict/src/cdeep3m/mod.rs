@@ -6,7 +6,7 @@ mod bytes;
 mod packages;
 mod run;
 
-use deep3m_volume::VolumeInfo;
+use deep3m_volume::{VolumeInfo, memory};
 
 pub use run::predict;
 
@@ -23,7 +23,7 @@ pub fn cost(networks: &Networks, info: &VolumeInfo) -> MemoryCost {
 /// # Errors
 /// [`PredictError::Memory`].
 pub fn check_memory(networks: &Networks, info: &VolumeInfo, budget: u64) -> Result<(), PredictError> {
-    let least = cost(networks, info).peak();
+    let least = memory::budget_for(cost(networks, info).peak());
     if least <= budget {
         return Ok(());
     }

@@ -110,7 +110,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
         time,
         cost,
     };
-    if args.common.json { print_json(&plan) } else { show(&plan, &networks) }
+    if args.common.json {
+        return print_json(&plan);
+    }
+    show(&plan, &networks);
+    Ok(())
 }
 
 /// A volume as it would be found, were it there: OME-Zarr of 8 bits.
@@ -142,7 +146,7 @@ fn speed(args: &Args, model: &ModelDir, work: &Work) -> Result<Speed> {
     measure(&ensemble, work.context, args.common.measure_seconds).into_diagnostic()
 }
 
-fn show(plan: &Plan, networks: &Networks) -> Result<()> {
+fn show(plan: &Plan, networks: &Networks) {
     let mut table = Table::default();
     let work = &plan.work;
     let [z, y, x] = work.block;
@@ -179,5 +183,4 @@ fn show(plan: &Plan, networks: &Networks) -> Result<()> {
         table.line("cost", format!("{cost:.2}"));
     }
     print!("{table}");
-    Ok(())
 }
