@@ -189,6 +189,11 @@ fn a_prediction_takes_what_its_plan_says() {
             let refused = deep3m().args(["plan", "predict", &model, &images, "--memory", "40MB"]).output().unwrap();
             let words = String::from_utf8_lossy(&refused.stderr).into_owned();
             assert!(!refused.status.success() && words.contains("needs at least"), "{words}");
+            // Blocks that are done stay.
+            let mut begun = deep3m();
+            begun.args(["plan", "predict", &model, &images, "-o", &path("out.zarr"), "--memory", &budget]);
+            let words_begun = String::from_utf8_lossy(&begun.output().unwrap().stderr).into_owned();
+            assert!(words_begun.contains("--overwrite"), "{words_begun}");
             // The least that it says is enough.
             let least = words.split("--memory ").nth(1).unwrap().split_whitespace().next().unwrap();
             planned(&["predict", &model, &images, "--memory", least]);
@@ -201,7 +206,7 @@ fn a_prediction_takes_what_its_plan_says() {
 fn a_comparison_takes_what_is_reckoned() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let extent = Extent::new(32, 560, 600);
+    let extent = Extent::new(16, 1024, 1024);
     let (prediction, truth) = (path("prediction.zarr"), path("truth.zarr"));
     images(&folder.path().join("prediction.zarr"), extent, VoxelType::U8);
     write(&folder.path().join("truth.zarr"), extent, VoxelType::U8, |i| u32::from(i.y / 7 % 3 == 2));
@@ -262,4 +267,34 @@ fn a_training_takes_what_its_plan_says() {
         failed.extend(std::panic::catch_unwind(|| compare(name, &plan, most)).err().map(|_| name));
     }
     assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn a_plan_says_blocks_time_and_cost_of_a_volume_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let model_path = folder.path().join("model");
+    model(&model_path, &[Frames::One], 0.05, Binning::NONE, VoxelType::U8);
+    let model_path = model_path.to_str().unwrap();
+    let arguments = ["plan", "predict", model_path, "--shape", "400,12000,16000", "--variations", "4", "--workers", "20"];
+    let measuring = ["--measure-seconds", "0.2", "--price-per-hour", "0.5"];
+    let run = |more: &[&str]| {
+        let output = deep3m().args(arguments).args(measuring).args(more).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let plan: Value = serde_json::from_str(&run(&["--json"])).unwrap();
+    let number = |value: &Value| value.as_f64().unwrap();
+    // 12 × 16 tiles of 1000 × 1000 pixels, 25 slabs of 16 sections.
+    assert_eq!(number(&plan["blocks"]), 4800.0);
+    assert_eq!((&plan["passes"], number(&plan["output_bytes"])), (&json!([4]), 76.8e9));
+    let (alone, all) = (number(&plan["time"]["seconds_alone"]), number(&plan["time"]["seconds"]));
+    assert!(alone > 1000.0 && (alone / 20.0 - all).abs() < 1e-6 * alone, "{alone} s and {all} s");
+    assert!((number(&plan["cost"]) - alone / 3600.0 * 0.5).abs() < 1e-6 * alone);
+    assert!(number(&plan["memory_peak"]) < 2e9 && number(&plan["scratch_bytes"]) == 0.0);
+    let text = run(&[]);
+    for words in ["4 800 of 16 × 1000 × 1000 voxels", "peak memory", "time of 20 machines", "cost"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let both = deep3m().args(arguments).arg("images.zarr").output().unwrap();
+    assert_eq!(both.status.code(), Some(2), "a volume, and a shape in its place");
 }

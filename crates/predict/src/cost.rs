@@ -282,7 +282,8 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
     heap.take(core);
     let varied = config.variations.get() > 1 || n > 1;
     // A second section finds the gaps that the first one left.
-    for _ in 0..2 {
+    let groups = block.core.z.div_ceil(n as u64).saturating_mul(block.blocks).min(2);
+    for _ in 0..groups {
         let mean = heap.floats(n * rows * columns);
         for net in &networks.list {
             let count = n * net.frames().count() * rows * columns;

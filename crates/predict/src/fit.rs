@@ -55,7 +55,9 @@ pub fn fit(
         return Err(PredictError::Empty { path: info.path.clone(), extent: info.extent });
     }
     let copied = out.is_some_and(|out| Output::new(out, config.region).is_copied());
-    let config = &out.and_then(|out| begun(out, config)).unwrap_or_else(|| config.clone());
+    let begun = out.filter(|_| !config.overwrite).and_then(|out| begun(out, config));
+    let is_begun = begun.is_some();
+    let config = &begun.unwrap_or_else(|| config.clone());
     let room = memory::room(budget);
     let usual = OpenOptions::default().cache_bytes as u64;
     let whole = cost::cost(networks, info, config, usual, copied)?;
@@ -82,7 +84,7 @@ pub fn fit(
             }
         }
     }
-    Err(PredictError::Memory { budget, least: memory::budget_for(least), advice: advice(networks, config) })
+    Err(PredictError::Memory { budget, least: memory::budget_for(least), advice: advice(networks, config, is_begun) })
 }
 
 /// The settings with the blocks of the prediction that `out` holds, where it holds one and the settings leave them open.
@@ -129,9 +131,11 @@ fn halves(number: u32) -> Vec<u32> {
 }
 
 /// What else than more memory would do.
-fn advice(networks: &Networks, config: &PredictConfig) -> String {
+fn advice(networks: &Networks, config: &PredictConfig, is_begun: bool) -> String {
     let mut ways = Vec::new();
-    if config.tile.is_some_and(|tile| tile > TILES[TILES.len() - 1]) {
+    if is_begun {
+        ways.push("--overwrite, to begin anew with smaller blocks than those that are done");
+    } else if config.tile.is_some_and(|tile| tile > TILES[TILES.len() - 1]) {
         ways.push("a smaller --tile");
     }
     if networks.networks().len() > 1 {

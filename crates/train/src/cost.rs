@@ -126,8 +126,8 @@ pub fn cost(
         volumes.all().map(|info| threads.min(8) * 2 * grain(info) + 4 * TILE.max(grain(info))).max().unwrap_or(0);
     TrainCost {
         program: PROGRAM_BYTES,
-        weights: if on_gpu { one.on_host } else { lanes * one.weights },
-        work: if on_gpu { lanes * one.on_host } else { lanes * one.work },
+        weights: if on_gpu { lanes * one.kept } else { lanes * one.weights },
+        work: if on_gpu { lanes * one.saving } else { lanes * one.work },
         threads: if on_gpu { 0 } else { threads * one.threads },
         // One waits to be taken, one is in the network, one is put together from its patches.
         batches: lanes * ((AHEAD as u64 + 3) * batch + making),
@@ -186,8 +186,9 @@ struct ModelCost {
     weights: u64,
     work: u64,
     threads: u64,
-    /// Weights that are on the host also where the network is on a GPU.
-    on_host: u64,
+    /// Weights that are on the host also where the network is on a GPU, and a checkpoint being made there.
+    kept: u64,
+    saving: u64,
 }
 
 impl ModelCost {
@@ -213,16 +214,16 @@ fn of_model(net: &NetConfig, config: &TrainConfig, validated: [usize; 2]) -> Mod
 
     let mut heap = Heap::default();
     let side = config.patch as usize;
-    let before = take(&mut heap, &lengths);
-    let state = take(&mut heap, &lengths);
-    let averages = if average > 0 { take(&mut heap, &lengths) } else { Vec::new() };
+    let mut before = take(&mut heap, &lengths);
+    let mut state = take(&mut heap, &lengths);
+    let mut averages = if average > 0 { take(&mut heap, &lengths) } else { Vec::new() };
     let resting = heap.live();
-    // A second batch finds the gaps that the first one left.
+    let (mut best, mut measured): (Vec<Slot>, Vec<Slot>) = (Vec::new(), Vec::new());
+    // What comes again finds the gaps that the first round left, and what that round keeps in the midst of them.
     for _ in 0..2 {
         let mut sum: Vec<Slot> = Vec::new();
         for _ in 0..config.iter_size.min(2) {
-            let batch = config.batch as usize * (net.frames().count() + 2) * side * side;
-            let patches = heap.floats(batch);
+            let patches = heap.floats(config.batch as usize * (net.frames().count() + 2) * side * side);
             let gradients = net.training_in(&mut heap, config.batch as usize, side, side);
             heap.give(patches);
             if sum.is_empty() {
@@ -231,29 +232,47 @@ fn of_model(net: &NetConfig, config: &TrainConfig, validated: [usize; 2]) -> Mod
                 heap.give_all(gradients);
             }
         }
-        // The mean gradients, then new tensors in the place of the old ones.
+        // The mean gradients, and what an update works with.
         let largest = lengths.iter().copied().max().unwrap_or(0);
         let steps: Vec<Slot> = (0..4).map(|_| heap.floats(largest)).collect();
         heap.give_all(sum.into_iter().chain(steps));
+        // New tensors in the place of the old ones.
+        for (place, &length) in lengths.iter().enumerate() {
+            for old in [&mut before, &mut state, &mut averages].into_iter().filter_map(|all| all.get_mut(place)) {
+                let new = heap.floats(length);
+                heap.give(std::mem::replace(old, new));
+            }
+        }
+        if validates {
+            let averaged = take(&mut heap, &lengths);
+            let with_statistics = take(&mut heap, &lengths);
+            if config.statistics_batches > 0 {
+                let answer = net.foreground_in(&mut heap, config.batch as usize, side, side);
+                heap.give(answer);
+            }
+            let candidate = take(&mut heap, &lengths);
+            heap.give_all(with_statistics.into_iter().chain(averaged));
+            let folded = take(&mut heap, &lengths);
+            let input = heap.floats(net.frames().count() * validated[0] * validated[1]);
+            let answer = net.foreground_in(&mut heap, 1, validated[0], validated[1]);
+            heap.give_all([input, answer]);
+            let copy = take(&mut heap, &lengths);
+            heap.give_all(std::mem::replace(&mut best, copy));
+            heap.give_all(std::mem::replace(&mut measured, candidate));
+            heap.give_all(folded);
+        }
     }
-    if validates {
-        let tensors = take(&mut heap, &lengths);
-        let candidate = take(&mut heap, &lengths);
-        let folded = take(&mut heap, &lengths);
-        let input = heap.floats(net.frames().count() * validated[0] * validated[1]);
-        let answer = net.foreground_in(&mut heap, 1, validated[0], validated[1]);
-        heap.give_all([input, answer]);
-        heap.give_all(folded.into_iter().chain(candidate).chain(tensors));
-    }
+    let resting = resting + kept;
     // A checkpoint: everything collected, as bytes, and as the file.
     let saved = tensors + moments + average + if validates { tensors } else { 0 };
     let checkpoint = resting + 3 * saved;
-    heap.give_all(before.into_iter().chain(state).chain(averages));
+    heap.give_all(before.into_iter().chain(state).chain(averages).chain(best).chain(measured));
     ModelCost {
-        weights: resting + kept,
-        work: heap.peak().max(checkpoint) - resting,
+        weights: resting,
+        work: heap.peak().max(checkpoint).saturating_sub(resting),
         threads: net.thread_bytes(side, side),
-        on_host: 3 * saved + kept,
+        kept,
+        saving: 3 * saved,
     }
 }
 
