@@ -55,6 +55,19 @@ pub enum AnalyzeError {
         /// Its range.
         expected: String,
     },
+    /// A memory budget that no comparison keeps.
+    #[error(
+        "memory: found a budget of {found}; this comparison needs at least {least}. Give --memory {wanted} or more, or \
+         narrower exclusion zones"
+    )]
+    Memory {
+        /// The budget.
+        found: String,
+        /// What the smallest block needs.
+        least: String,
+        /// That as `--memory` takes it.
+        wanted: String,
+    },
     /// A picture that could not be encoded.
     #[error("{path}: the picture could not be written: {source}", path = path.display())]
     Picture {

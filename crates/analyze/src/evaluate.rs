@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::labels::{Label, LabelRule, Met, count_values};
 use crate::scores::Levels;
 use crate::zones::{WIDEST, border_distance2};
-use crate::{AnalyzeError, Confusion, VoxelScore};
+use crate::{AnalyzeError, Confusion, VoxelScore, Work};
 
 /// What is compared, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,25 +89,33 @@ pub fn evaluate(
     config: &EvaluateConfig,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Evaluation, AnalyzeError> {
+    evaluate_with(prediction, truth, config, &Work::default(), progress)
+}
+
+/// As [`evaluate`], with so much done at a time; the result is the same.
+pub fn evaluate_with(
+    prediction: &dyn Volume,
+    truth: &dyn Volume,
+    config: &EvaluateConfig,
+    work: &Work,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Evaluation, AnalyzeError> {
     let job = Job::new(prediction, truth, config)?;
     let mut tally = job.empty();
-    let tiles: Vec<Region> = job.region.tiles(BLOCK).collect();
-    for batch in tiles.chunks(rayon::current_num_threads().max(1)) {
+    let tiles: Vec<Region> = job.region.tiles(work.block).collect();
+    for batch in tiles.chunks(work.at_once.max(1)) {
         let parts: Vec<Tally> = batch.par_iter().map(|&tile| job.count(tile)).collect::<Result<_, _>>()?;
         for part in &parts {
             tally.merge(part);
         }
         if config.foreground.is_none() && tally.met == Met::Several {
-            let values = count_values(truth, job.region, BLOCK)?;
+            let values = count_values(truth, job.region, work.block)?;
             return Err(AnalyzeError::LabelValues { path: truth.info().path.clone(), values });
         }
         progress(batch.iter().map(|t| t.extent.len() as u64).sum());
     }
     Ok(job.evaluation(&tally))
 }
-
-/// What is read at once, without what lies around it.
-const BLOCK: Extent = Extent::new(8, 512, 512);
 
 struct Job<'a> {
     prediction: &'a dyn Volume,

@@ -9,11 +9,13 @@ mod labels;
 mod picture;
 mod scores;
 mod table;
+mod work;
 mod zones;
 
 pub use components::{Component, ComponentsConfig, Connectivity, components, components_of_mask};
 pub use confusion::Confusion;
 pub use error::{AnalyzeError, ValueCounts};
-pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate};
+pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with};
 pub use picture::{Picture, Rgb, SectionView, Sources, Style, palette, read_section};
 pub use scores::VoxelScore;
+pub use work::Work;

@@ -299,7 +299,8 @@ impl NetConfig {
         (0..period).flat_map(|at| [0, 1].map(|axis| reach(at, axis))).max().unwrap_or(0) as usize
     }
 
-    fn blob_channels(&self) -> Vec<usize> {
+    /// The channels of every blob; 0 is the network's input.
+    pub(crate) fn blob_channels(&self) -> Vec<usize> {
         GRAPH.channels(self.frames.count(), |node, _| self.channels.get(node.name).unwrap_or(CLASSES))
     }
 }

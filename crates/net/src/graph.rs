@@ -164,6 +164,11 @@ impl Graph {
         blobs.pop().flatten().expect("the network has a last step")
     }
 
+    /// For each blob the last step that reads it.
+    pub(crate) fn last_use(&self) -> &[usize] {
+        &self.last_use
+    }
+
     /// The steps that have weights, with their index.
     pub(crate) fn layers(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.nodes.iter().enumerate().filter(|(_, node)| node.norm().is_some())

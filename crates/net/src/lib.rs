@@ -8,6 +8,7 @@
 //! The layers and their names are CDeep3M's, so that its models are read as they are ([`weights::caffe`]).
 
 mod config;
+pub mod cost;
 mod cpu;
 mod deepem3d;
 mod device;

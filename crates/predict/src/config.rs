@@ -33,6 +33,11 @@ pub struct PredictConfig {
     pub batch: Option<u32>,
     /// How this process shares the output with others.
     pub workers: WorkerConfig,
+    /// Blocks that are read ahead of the one in the network, 0 to 64; `None`: 1. More bridges longer waits for a slow disk.
+    pub ahead: Option<u32>,
+    /// Most bytes of the finished volume that are held while it is copied into another format, unless one section is
+    /// more; `None`: [`Self::COPY_BYTES`].
+    pub copy_bytes: Option<u64>,
     /// Whether to measure the seam when the volume is done ([`crate::measure_seam`]).
     pub seam: bool,
 }
@@ -47,10 +52,26 @@ impl PredictConfig {
     pub const MIRROR: u32 = 16;
     /// Default number of sections per block.
     pub const SLAB: u32 = 16;
+    /// Default of [`Self::ahead`].
+    pub const AHEAD: u32 = 1;
+    /// Default of [`Self::copy_bytes`].
+    pub const COPY_BYTES: u64 = 256 << 20;
     /// Largest chunk of the output in the plane, in voxels.
     pub const CHUNK: u32 = 256;
+    /// Nothing is gained by more.
+    const MOST_AHEAD: u32 = 64;
     /// Above this a block's context would no longer be addressable with care for memory.
     const MOST: u32 = 1 << 16;
+
+    /// Blocks that are read ahead.
+    pub(crate) fn ahead(&self) -> u32 {
+        self.ahead.unwrap_or(Self::AHEAD).min(Self::MOST_AHEAD)
+    }
+
+    /// Bytes that are held while the output is copied.
+    pub(crate) fn copy_bytes(&self) -> u64 {
+        self.copy_bytes.unwrap_or(Self::COPY_BYTES)
+    }
 
     /// The block grid for a volume of this size.
     ///

@@ -196,6 +196,11 @@ impl Ensemble {
         &self.identity
     }
 
+    /// The models, in the order of averaging.
+    pub(crate) fn models(&self) -> impl ExactSizeIterator<Item = &dyn ForegroundModel> {
+        self.models.iter().map(|model| &**model)
+    }
+
     /// The models on the first device.
     pub(crate) fn forward(&self, config: &PredictConfig) -> Forward<'_> {
         self.forward_with(&self.models, config)

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use deep3m_net::{DeviceError, ModelError, NetError, NormalisationError};
-use deep3m_volume::{Extent, Region, VolumeError};
+use deep3m_volume::{Extent, Region, VolumeError, memory};
 
 use crate::PredictSummary;
 
@@ -85,6 +85,19 @@ pub enum PredictError {
         found: String,
         /// What works.
         expected: &'static str,
+    },
+    /// A memory budget that no plan keeps.
+    #[error(
+        "memory: found a budget of {}; this prediction needs at least {}. Give --memory {} or more{advice}",
+        memory::text(*budget), memory::text(*least), memory::at_least(*least)
+    )]
+    Memory {
+        /// The budget in bytes.
+        budget: u64,
+        /// What the smallest plan needs, in bytes.
+        least: u64,
+        /// What else would do, as ", or …".
+        advice: String,
     },
     /// A setting that makes no sense.
     #[error("{name}: found {found}; expected {least} to {most}")]

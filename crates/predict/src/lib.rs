@@ -37,8 +37,11 @@
 pub mod cdeep3m;
 mod config;
 mod context;
+mod cost;
 mod ensemble;
 mod error;
+mod estimate;
+mod fit;
 mod forward;
 mod grey;
 mod how_far;
@@ -61,8 +64,11 @@ mod variations;
 mod workers;
 
 pub use config::PredictConfig;
+pub use cost::{MemoryCost, Networks, cost};
 pub use ensemble::{Ensemble, ForegroundModel, NullModel};
 pub use error::PredictError;
+pub use estimate::{Estimate, Speed, Work, estimate, measure, work};
+pub use fit::{Fitted, fit};
 pub use how_far::{HowFar, how_far};
 pub use identity::{ModelIdentity, RunIdentity};
 pub use plan::{Borders, Context, Plan, PlanSettings, PlannedBlock, Span};

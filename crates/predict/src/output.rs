@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use deep3m_volume::formats::ome_zarr::ZarrWriter;
 use deep3m_volume::{
-    Extent, Region, Volume, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, create, crop, fs, open,
+    Extent, OpenOptions, Region, Volume, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, create, crop, fs,
+    open_with,
 };
 use serde_json::json;
 
@@ -20,9 +21,6 @@ use crate::parts::Parts;
 use crate::run_note::{RUN_FILE, RunNote};
 use crate::workers::{FOLDER, check_unused};
 use crate::{PredictError, RunIdentity};
-
-/// Most bytes held while blocks are copied into another format, unless one section is more.
-const COPY_BYTES: u64 = 256 << 20;
 
 /// The places of an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +64,13 @@ impl Output {
         self.store().join(FOLDER)
     }
 
+    /// Whether the output is made from the blocks in the end.
+    pub(crate) const fn is_copied(&self) -> bool {
+        self.scratch.is_some()
+    }
+
     /// The note of a finished output: inside a folder, beside a file.
-    fn note_of_result(&self) -> PathBuf {
+    pub(crate) fn note_of_result(&self) -> PathBuf {
         if self.out.is_file() || self.out.extension().is_some_and(is_tiff) {
             let mut name = self.out.file_name().unwrap_or_default().to_owned();
             name.push(format!(".{RUN_FILE}"));
@@ -169,20 +172,22 @@ impl Output {
         Ok((ZarrWriter::create(&store, &spec(run, run.plan.extent, chunk, voxel_size))?, !begins))
     }
 
-    /// Notes that all blocks are done, and makes the output from them where they are not the output itself. False when
-    /// stopped before the output was complete, or when `go_on` says no because another makes it now.
+    /// Notes that all blocks are done, and makes the output from them, holding about `bytes` of them, where they are not
+    /// the output itself. False when stopped before the output was complete, or when `go_on` says no because another makes
+    /// it now.
     pub(crate) fn complete(
         &self,
         note: &RunNote,
         attempt: &str,
         chunk: Extent,
+        bytes: u64,
         go_on: &mut dyn FnMut() -> bool,
         progress: &mut dyn FnMut(u64),
     ) -> Result<bool, PredictError> {
         let (store, run) = (self.store(), &note.run);
         note.write(self.notes().as_ref(), RUN_FILE)?;
         let Some(scratch) = &self.scratch else { return Ok(true) };
-        let blocks = open(&store)?;
+        let blocks = open_with(&store, &OpenOptions::default().cache_bytes(bytes as usize))?;
         let voxel_size = blocks.info().voxel_size;
         let region = run.region.unwrap_or(Region::whole(run.plan.extent));
         let made = scratch.join(attempt).join(self.out.file_name().unwrap_or_default());
@@ -191,7 +196,7 @@ impl Output {
         fs::create_dir(&scratch.join(attempt))?;
         let writer = create(&made, &spec(run, region.extent, chunk, voxel_size), false)?;
         progress(0);
-        if !copy(&crop(blocks, region)?, writer.as_ref(), chunk.z, go_on, progress)? {
+        if !copy(&crop(blocks, region)?, writer.as_ref(), chunk.z, bytes, go_on, progress)? {
             return Ok(false);
         }
         drop(writer);
@@ -258,16 +263,17 @@ fn spec(run: &RunIdentity, extent: Extent, chunk: Extent, voxel_size: Option<Vox
     VolumeSpec { extent, voxel_type: VoxelType::U8, voxel_size, chunk: Some(chunk), provenance: Some(provenance) }
 }
 
-/// Copies a volume, several sections at once where memory allows; false when stopped.
+/// Copies a volume, as many sections at once as `bytes` hold; false when stopped.
 fn copy(
     source: &Arc<dyn Volume>,
     target: &dyn VolumeWriter,
     slab: u64,
+    bytes: u64,
     go_on: &mut dyn FnMut() -> bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<bool, PredictError> {
     let (grain, extent) = (target.grain(), source.info().extent);
-    let sections = (COPY_BYTES / (grain.y * grain.x).max(1)).clamp(1, slab.max(1));
+    let sections = (bytes / (grain.y * grain.x).max(1)).clamp(1, slab.max(1));
     let step = Extent::new((sections / grain.z).max(1) * grain.z, grain.y, grain.x);
     for tile in Region::whole(extent).tiles(step) {
         if !go_on() {

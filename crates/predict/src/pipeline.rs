@@ -1,7 +1,9 @@
 //! The blocks one after another: while one is in the network, the next is read and the one before is written.
 //!
-//! Each device takes the blocks as they come, so which block it gets depends on the timing; a block's bytes do not.
-//! Reader and writer hold one block each besides those in the networks: memory does not grow with the volume.
+//! Each device takes the blocks as they come, so which block it gets depends on the timing; a block's bytes do not. The
+//! networks of the first run on the calling thread: what is freed there is used again there, while other threads get
+//! heaps in large pieces with gaps. The reader holds as many blocks as are read ahead, the writer one, besides those in
+//! the networks: memory does not grow with the volume.
 //!
 //! A block that cannot be read or written is left out, and the others go on.
 
@@ -36,6 +38,8 @@ pub(crate) struct Job<'a> {
     pub(crate) writer: &'a dyn VolumeWriter,
     /// What is kept of blocks that are not done.
     pub(crate) parts: &'a Parts,
+    /// Blocks that are read ahead of the one in the network.
+    pub(crate) ahead: u32,
 }
 
 /// Where the time went; reading and writing run beside the network.
@@ -72,9 +76,6 @@ pub(crate) enum End {
     GaveUp(VolumeError),
 }
 
-/// What a thread says, with where to answer when it was heard.
-type Said = (Step, Option<SyncSender<()>>);
-
 /// What the threads of a run share.
 struct Shared<'a> {
     job: &'a Job<'a>,
@@ -89,9 +90,9 @@ impl Shared<'_> {
         self.stop.load(Ordering::Relaxed) || self.halt.load(Ordering::Relaxed)
     }
 
-    fn leave_out(&self, block: PlannedBlock, reason: String, say: &Sender<Said>) {
+    fn leave_out(&self, block: PlannedBlock, reason: String, say: &Sender<Step>) {
         self.queue.leave_out(block.number, reason.clone());
-        let _ = say.send((Step::LeftOut { block, reason }, None));
+        let _ = say.send(Step::LeftOut { block, reason });
     }
 }
 
@@ -104,39 +105,48 @@ pub(crate) fn run(
     hear: &mut dyn FnMut(Step),
 ) -> Result<End, PredictError> {
     let shared = Shared { job, queue, stop, halt: AtomicBool::new(false) };
-    // Rendezvous: the reader keeps the block that it has read until a network takes it, a network what it has made
-    // until the writer takes it.
-    let (prepared_out, prepared) = sync_channel(0);
+    let Some((first, others)) = job.lanes.split_first() else { return Ok(End::Taken) };
+    // A block is read for each place that is free; a network frees its own when it is through with a block.
+    let places = job.ahead as usize + job.lanes.len();
+    let (free, places_free) = sync_channel(places);
+    for _ in 0..places {
+        // There is room for each.
+        let _ = free.send(());
+    }
+    let (prepared_out, prepared) = sync_channel(places);
+    // Rendezvous: a network keeps what it has made until the writer takes it.
     let (finished, to_write) = sync_channel(0);
     let (say, said) = channel();
     // Dropped with the last network, so that the reader does not wait for one.
     let prepared = Arc::new(Mutex::new(prepared));
     scope(|scope| {
         let writer = spawn_writer(scope, &shared, to_write, say.clone());
-        let reader = spawn_reader(scope, &shared, prepared_out, say.clone());
-        let lanes: Vec<_> = job
-            .lanes
+        let reader = spawn_reader(scope, &shared, places_free, prepared_out, say.clone());
+        let more: Vec<_> = others
             .iter()
             .map(|forward| {
-                let (prepared, finished, say, shared) = (prepared.clone(), finished.clone(), say.clone(), &shared);
+                let (prepared, free, finished) = (prepared.clone(), free.clone(), finished.clone());
+                let (say, shared) = (say.clone(), &shared);
                 scope.spawn(move || {
-                    let mut spent = Duration::ZERO;
-                    let end = feed(shared, forward, &prepared, &finished, &say, &mut spent);
-                    if end.is_err() {
-                        shared.halt.store(true, Ordering::Relaxed);
-                    }
-                    (end, spent)
+                    let mut hear = |step| {
+                        let _ = say.send(step);
+                    };
+                    lane(shared, forward, Reading { prepared: &prepared, free: &free }, &finished, &say, &mut hear)
                 })
             })
             .collect();
-        drop((prepared, finished, say));
-        for (step, answer) in said {
+        let mut hear_all = |step| {
+            said.try_iter().for_each(&mut *hear);
             hear(step);
-            drop(answer);
-        }
-        let count = lanes.len().max(1) as u32;
+        };
+        let reading = Reading { prepared: &prepared, free: &free };
+        let mut ended = vec![lane(&shared, first, reading, &finished, &say, &mut hear_all)];
+        drop((prepared, free, finished, say));
+        said.iter().for_each(&mut *hear);
+        ended.extend(more.into_iter().map(join));
+        let count = ended.len() as u32;
         let mut outcome = Ok(());
-        for (end, spent) in lanes.into_iter().map(join) {
+        for (end, spent) in ended {
             times.network += spent / count;
             outcome = outcome.and(end);
         }
@@ -157,17 +167,30 @@ pub(crate) fn run(
     })
 }
 
-/// Reads blocks as long as there are some to take.
+/// What a lane takes blocks from, and how it says that there is a place for more.
+struct Reading<'a> {
+    prepared: &'a Mutex<Receiver<(PlannedBlock, Prepared)>>,
+    free: &'a SyncSender<()>,
+}
+
+/// Reads blocks as long as there are places for them, and some to take.
 fn spawn_reader<'s>(
     scope: &'s Scope<'s, '_>,
     shared: &'s Shared<'_>,
+    places: Receiver<()>,
     out: SyncSender<(PlannedBlock, Prepared)>,
-    say: Sender<Said>,
+    say: Sender<Step>,
 ) -> ScopedJoinHandle<'s, (Duration, Result<(), PredictError>)> {
     scope.spawn(move || {
         let (job, mut spent, mut patient) = (shared.job, Duration::ZERO, true);
         let Some(binning) = job.lanes.first().map(|lane| lane.binning) else { return (spent, Ok(())) };
+        // A block that is left out leaves its place to the next.
+        let mut has_place = false;
         while !shared.is_over() {
+            if !has_place && places.recv().is_err() {
+                break;
+            }
+            has_place = true;
             let block = match take(shared) {
                 Ok(Some(block)) => block,
                 Ok(None) => break,
@@ -183,6 +206,7 @@ fn spawn_reader<'s>(
                     if out.send((block, prepared)).is_err() {
                         break;
                     }
+                    has_place = false;
                 }
                 Err(_) if shared.is_over() => break,
                 Err(error) => shared.leave_out(block, error.to_string(), &say),
@@ -211,7 +235,7 @@ fn spawn_writer<'s>(
     scope: &'s Scope<'s, '_>,
     shared: &'s Shared<'_>,
     blocks: Receiver<(PlannedBlock, Block)>,
-    say: Sender<Said>,
+    say: Sender<Step>,
 ) -> ScopedJoinHandle<'s, (Duration, Option<VolumeError>)> {
     scope.spawn(move || {
         let (job, mut spent, mut full, mut patient) = (shared.job, Duration::ZERO, 0, true);
@@ -227,7 +251,7 @@ fn spawn_writer<'s>(
                     full = 0;
                     // What stays is removed when all is done.
                     let _ = job.parts.forget(block.number);
-                    let _ = say.send((Step::Done { block, done }, None));
+                    let _ = say.send(Step::Done { block, done });
                 }
                 Err(error) => {
                     full = if is_full(&error) { full + 1 } else { 0 };
@@ -244,13 +268,31 @@ fn spawn_writer<'s>(
     })
 }
 
+/// One device from the first block to the last; ends the run where it fails.
+fn lane(
+    shared: &Shared<'_>,
+    forward: &Forward<'_>,
+    reading: Reading<'_>,
+    finished: &SyncSender<(PlannedBlock, Block)>,
+    say: &Sender<Step>,
+    hear: &mut dyn FnMut(Step),
+) -> (Result<(), PredictError>, Duration) {
+    let mut spent = Duration::ZERO;
+    let end = feed(shared, forward, reading, finished, say, hear, &mut spent);
+    if end.is_err() {
+        shared.halt.store(true, Ordering::Relaxed);
+    }
+    (end, spent)
+}
+
 /// Takes blocks from the reader through a device's networks to the writer.
 fn feed(
     shared: &Shared<'_>,
     forward: &Forward<'_>,
-    prepared: &Mutex<Receiver<(PlannedBlock, Prepared)>>,
+    Reading { prepared, free }: Reading<'_>,
     finished: &SyncSender<(PlannedBlock, Block)>,
-    say: &Sender<Said>,
+    say: &Sender<Step>,
+    hear: &mut dyn FnMut(Step),
     network: &mut Duration,
 ) -> Result<(), PredictError> {
     let job = shared.job;
@@ -258,13 +300,14 @@ fn feed(
     let next = || prepared.lock().unwrap_or_else(PoisonError::into_inner).recv();
     while let Ok((block, context)) = next() {
         let mut pass = |sections| {
-            let (heard, answer) = sync_channel(0);
-            let _ = say.send((Step::Pass { block, sections }, Some(heard)));
-            // Until it was heard, so that whoever hears it can stop the run here.
-            let _ = answer.recv();
+            hear(Step::Pass { block, sections });
             !shared.is_over()
         };
-        match forward.block(&block, &context, wanted.clone(), job.parts, network, &mut pass)? {
+        let outcome = forward.block(&block, &context, wanted.clone(), job.parts, network, &mut pass)?;
+        drop(context);
+        // The reader may have read its last block.
+        let _ = free.send(());
+        match outcome {
             Outcome::Stopped => return Ok(()),
             // A model that has answered before is sound: something in this block is not.
             Outcome::NotFinite if shared.queue.progress().0 > 0 => {
@@ -336,7 +379,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::new(folder.path(), std::time::Duration::ZERO);
         let lanes = [forward];
-        let job = Job { volume, lanes: &lanes, normalise: &*grey.apply, region, writer: &writer, parts: &parts };
+        let ahead = config.ahead();
+        let job = Job { volume, lanes: &lanes, normalise: &*grey.apply, region, writer: &writer, parts: &parts, ahead };
         let forward = &lanes[0];
         let blocks: Vec<_> = plan.blocks_meeting(region).collect();
         let stop = AtomicBool::new(false);
@@ -508,8 +552,15 @@ mod tests {
         // Stopped in the third section, then to the end.
         for (stop_at, network) in [(10, 10), (u64::MAX, 12)] {
             let writer = MemoryWriter::new(extent, plan.chunk());
-            let job =
-                Job { volume: &volume, lanes: &lanes, normalise: &*grey.apply, region, writer: &writer, parts: &parts };
+            let job = Job {
+                volume: &volume,
+                lanes: &lanes,
+                normalise: &*grey.apply,
+                region,
+                writer: &writer,
+                parts: &parts,
+                ahead: 1,
+            };
             let queue = alone(folder.path(), &blocks, region, 1);
             let (stop, mut passes, mut calls) = (AtomicBool::new(false), 0, 0);
             let end = run(&job, &queue, &stop, &mut Times::default(), &mut |step| {

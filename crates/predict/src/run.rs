@@ -229,6 +229,7 @@ impl Call<'_> {
             region: self.region,
             writer: &writer,
             parts: &parts,
+            ahead: self.config.ahead(),
         };
         Turn { call: self, job, queue: &queue, session: &session, resumed }.take(summary, observer)
     }
@@ -360,7 +361,14 @@ impl Turn<'_> {
         };
         let mut go_on = || !self.call.stop.load(Ordering::Relaxed) && self.queue.finishes().unwrap_or(false);
         let attempt = format!("worker-{}", self.call.config.workers.worker.number());
-        let made = self.call.output.complete(&note, &attempt, self.call.plan.chunk(), &mut go_on, &mut copied);
+        let made = self.call.output.complete(
+            &note,
+            &attempt,
+            self.call.plan.chunk(),
+            self.call.config.copy_bytes(),
+            &mut go_on,
+            &mut copied,
+        );
         if !matches!(made, Ok(true)) {
             self.queue.give_finish_back();
         }

@@ -37,6 +37,20 @@ pub enum TrainError {
         /// What is allowed.
         expected: &'static str,
     },
+    /// A memory budget that this training does not keep.
+    #[error(
+        "memory: found a budget of {found}; this training needs at least {least}. Give --memory {wanted} or more, or {ways}"
+    )]
+    Memory {
+        /// The budget.
+        found: String,
+        /// What is needed.
+        least: String,
+        /// That as `--memory` takes it.
+        wanted: String,
+        /// What else would do. Another batch or patch gives another model.
+        ways: String,
+    },
     /// No training volume was given.
     #[error("no training volume given; expected at least one pair of images and labels")]
     NoVolumes,

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 
 use burn::tensor::Device;
 use deep3m_net::{Frames, ModelDir};
@@ -64,23 +65,22 @@ pub(crate) fn run(
 ) -> Result<TrainSummary, TrainError> {
     let several = lanes.len() > 1;
     let observer = Mutex::new(observer);
+    let train = |lane: Lane| {
+        let mut tell = |event: TrainEvent| (observer.lock().unwrap_or_else(PoisonError::into_inner))(event);
+        let end = train_lane(shared, lane, &mut tell);
+        if let (true, Err(error)) = (several, &end) {
+            tell(TrainEvent::Notice(format!("a device stopped: {error}; the others go on")));
+        }
+        end
+    };
     let ends: Vec<Result<LaneEnd, TrainError>> = std::thread::scope(|scope| {
-        let start = |lane: Lane| {
-            let observer = &observer;
-            scope.spawn(move || {
-                let mut tell = |event: TrainEvent| (observer.lock().unwrap_or_else(PoisonError::into_inner))(event);
-                let end = train_lane(shared, lane, &mut tell);
-                if let (true, Err(error)) = (several, &end) {
-                    tell(TrainEvent::Notice(format!("a device stopped: {error}; the others go on")));
-                }
-                end
-            })
-        };
-        let threads: Vec<_> = lanes.into_iter().map(start).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        let mut lanes = lanes.into_iter();
+        // One on this thread: glibc gives other threads heaps in pieces of 64 MiB, in which tensors leave large gaps.
+        let own = lanes.next();
+        let train = &train;
+        let threads: Vec<_> = lanes.map(|lane| scope.spawn(move || train(lane))).collect();
+        let first = own.map(train);
+        first.into_iter().chain(threads.into_iter().map(join)).collect()
     });
     let ends = ends.into_iter().collect::<Result<Vec<_>, _>>()?;
     let finished = ends.iter().all(|end| end.finished);
@@ -88,6 +88,10 @@ pub(crate) fn run(
     models.sort_by_key(|(order, _)| *order);
     let models = models.into_iter().map(|(_, model)| model).collect();
     Ok(TrainSummary { outcome: if finished { Outcome::Finished } else { Outcome::Interrupted }, models })
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Trains a lane's models one after another, until done or stopped.

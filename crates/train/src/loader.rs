@@ -12,7 +12,7 @@ use crate::sampler::Sampler;
 use crate::{TrainError, config::TrainConfig};
 
 /// Batches that wait at most.
-const AHEAD: usize = 3;
+pub(crate) const AHEAD: usize = 3;
 
 /// What a batch is for; each purpose has random numbers of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::metrics::Scores;
 use crate::sampler::{Source, mirror};
 
 /// Height and width of the largest field, in pixels as the network sees them.
-const FIELD: usize = 1024;
+pub(crate) const FIELD: usize = 1024;
 /// Pixels around a field that are predicted with it and dropped.
 const MARGIN: usize = 32;
 /// Probabilities are held this far from 0 and 1 before their logarithm is taken.
@@ -104,7 +104,7 @@ impl Validation {
 }
 
 /// The size at which `pixels` with their surroundings are predicted.
-const fn padded(pixels: usize) -> usize {
+pub(crate) const fn padded(pixels: usize) -> usize {
     (pixels + 2 * MARGIN).next_multiple_of(NetConfig::MULTIPLE)
 }
 

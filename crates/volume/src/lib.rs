@@ -32,6 +32,7 @@ pub mod formats;
 pub mod fs;
 mod greys;
 mod labels;
+pub mod memory;
 mod notes;
 mod open;
 pub mod pyramid;

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use deep3m_analyze::{EvaluateConfig, Evaluation};
+use deep3m_analyze::{EvaluateConfig, Evaluation, Work};
 use deep3m_volume::{Region, Volume, as_labels, as_probabilities};
 use miette::{IntoDiagnostic, Result};
 
+use crate::commands::memory::{MemoryArg, open_limited};
 use crate::commands::{open, print_json};
 use crate::console::{Progress, Unit};
 use crate::parse;
@@ -44,6 +45,8 @@ pub(crate) struct Args {
     /// Label value of voxels that nobody labelled; they are left out
     #[arg(long, value_name = "V")]
     ignore: Option<u32>,
+    #[command(flatten)]
+    memory: MemoryArg,
     /// Print the result as JSON, with the scores at every threshold
     #[arg(long)]
     json: bool,
@@ -58,8 +61,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         foreground: args.foreground,
         ignore: args.ignore,
     };
-    let (prediction, truth) = (as_probabilities(open(&args.prediction)?), as_labels(open(&args.truth)?));
-    let evaluation = evaluate(prediction.as_ref(), truth.as_ref(), &config)?;
+    let (mut prediction, mut truth) = (as_probabilities(open(&args.prediction)?), as_labels(open(&args.truth)?));
+    let work = Work::fit(prediction.info(), truth.info(), &config, args.memory.bytes()).into_diagnostic()?;
+    if work.cache_bytes < Work::default().cache_bytes {
+        prediction = as_probabilities(open_limited(&args.prediction, None, work.cache_bytes)?);
+        truth = as_labels(open_limited(&args.truth, None, work.cache_bytes)?);
+    }
+    let evaluation = evaluate_with(prediction.as_ref(), truth.as_ref(), &config, &work)?;
     if args.json {
         print_json(&evaluation)
     } else {
@@ -70,9 +78,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Evaluates with a progress bar.
 pub(crate) fn evaluate(prediction: &dyn Volume, truth: &dyn Volume, config: &EvaluateConfig) -> Result<Evaluation> {
+    evaluate_with(prediction, truth, config, &Work::default())
+}
+
+fn evaluate_with(
+    prediction: &dyn Volume,
+    truth: &dyn Volume,
+    config: &EvaluateConfig,
+    work: &Work,
+) -> Result<Evaluation> {
     let extent = config.region.map_or(prediction.info().extent, |region| region.extent);
     let progress = Progress::new("evaluate", extent.checked_voxels().unwrap_or(u64::MAX), Unit::Voxels);
-    let evaluation = deep3m_analyze::evaluate(prediction, truth, config, &mut |voxels| progress.advance(voxels));
+    let evaluation =
+        deep3m_analyze::evaluate_with(prediction, truth, config, work, &mut |voxels| progress.advance(voxels));
     progress.finish();
     evaluation.into_diagnostic()
 }

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use deep3m_net::{DeviceChoice, Frames, ModelDir};
 use deep3m_predict::{
-    Elsewhere, Ensemble, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount, Worker,
-    WorkerConfig, cdeep3m,
+    Elsewhere, Ensemble, Fitted, Networks, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount,
+    Worker, WorkerConfig, cdeep3m,
 };
-use deep3m_volume::{Region, Volume, VoxelSize};
+use deep3m_volume::memory::{peak, text as memory_text};
+use deep3m_volume::{Region, Volume, VolumeInfo, VoxelSize};
 use miette::{IntoDiagnostic, Result};
+use serde::Serialize;
 
+use crate::commands::memory::{MemoryArg, open_limited};
 use crate::commands::{open_sized, print_json};
 use crate::console::{Progress, Unit, notice};
 use crate::interrupt::{self, Interrupted};
@@ -35,37 +38,11 @@ pub(crate) struct Args {
     model: PathBuf,
     /// Folder of slices, TIFF stack or OME-Zarr
     volume: PathBuf,
-    /// Size of a voxel in nm, for a volume that does not state it (or states it wrong)
-    #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
-    voxel_size: Option<VoxelSize>,
     /// Where to write the probability
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// Which models take part: numbers of sections that they see [default: all of the model]
-    #[arg(long, value_delimiter = ',', value_name = "1,3,5")]
-    frames: Option<Vec<Frames>>,
-    /// How many flips and rotations are averaged: 16, 8, 4, 2 or 1; fewer are faster
-    #[arg(long, value_name = "N", default_value = "16")]
-    variations: VariationCount,
-    /// Predict only this part; ends are outside
-    #[arg(long, value_name = "z0:z1,y0:y1,x0:x1")]
-    region: Option<Region>,
-    /// How the volume is cut into blocks, and what is written: deep3m's way, or cdeep3m's with its packages, folders and
-    /// Segmented_NNNN.png, to reproduce an old result
-    #[arg(long, value_enum, default_value = "deep3m")]
-    layout: Layout,
-    /// Where to compute: auto, cpu, cuda:0, vulkan:0; several (cuda:0,cuda:1) share the blocks
-    #[arg(long, value_name = "DEVICE", value_delimiter = ',', default_value = "auto")]
-    device: Vec<DeviceChoice>,
-    /// Rows and columns of a block, in the network's pixels; smaller takes less memory
-    #[arg(long, value_name = "N")]
-    tile: Option<u32>,
-    /// Real context around a block, in the network's pixels; more makes seams fainter
-    #[arg(long, value_name = "N")]
-    halo: Option<u32>,
-    /// Measure the seam: how much the result differs at block borders from a prediction in one piece
-    #[arg(long)]
-    seam: bool,
+    #[command(flatten)]
+    options: Options,
     /// Replace an output that is already there
     #[arg(long)]
     overwrite: bool,
@@ -103,6 +80,41 @@ impl WorkerArgs {
     }
 }
 
+/// What decides the work of a prediction; a plan takes the same.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Size of a voxel in nm, for a volume that does not state it (or states it wrong)
+    #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
+    pub(crate) voxel_size: Option<VoxelSize>,
+    /// Which models take part: numbers of sections that they see [default: all of the model]
+    #[arg(long, value_delimiter = ',', value_name = "1,3,5")]
+    pub(crate) frames: Option<Vec<Frames>>,
+    /// How many flips and rotations are averaged: 16, 8, 4, 2 or 1; fewer are faster
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub(crate) variations: VariationCount,
+    /// Predict only this part; ends are outside
+    #[arg(long, value_name = "z0:z1,y0:y1,x0:x1")]
+    pub(crate) region: Option<Region>,
+    /// How the volume is cut into blocks, and what is written: deep3m's way, or cdeep3m's with its packages, folders and
+    /// Segmented_NNNN.png, to reproduce an old result
+    #[arg(long, value_enum, default_value = "deep3m")]
+    pub(crate) layout: Layout,
+    /// Where to compute: auto, cpu, cuda:0, vulkan:0; several (cuda:0,cuda:1) share the blocks
+    #[arg(long, value_name = "DEVICE", value_delimiter = ',', default_value = "auto")]
+    pub(crate) device: Vec<DeviceChoice>,
+    /// Rows and columns of a block, in the network's pixels; smaller takes less memory
+    #[arg(long, value_name = "N")]
+    pub(crate) tile: Option<u32>,
+    /// Real context around a block, in the network's pixels; more makes seams fainter
+    #[arg(long, value_name = "N")]
+    pub(crate) halo: Option<u32>,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArg,
+    /// Measure the seam: how much the result differs at block borders from a prediction in one piece
+    #[arg(long)]
+    pub(crate) seam: bool,
+}
+
 /// Ways to cut a volume into blocks.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Layout {
@@ -110,29 +122,68 @@ pub(crate) enum Layout {
     Cdeep3m,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    if args.layout == Layout::Cdeep3m && (args.tile.is_some() || args.halo.is_some() || args.seam) {
-        miette::bail!(
-            "--layout cdeep3m: found --tile, --halo or --seam; its blocks are CDeep3M's and cannot be changed"
-        );
+impl Options {
+    /// The device that a plan reckons with: several are usually alike.
+    pub(crate) fn first_device(&self) -> DeviceChoice {
+        self.device.first().copied().unwrap_or_default()
     }
-    if args.layout == Layout::Cdeep3m && (args.workers.worker.is_some() || args.device.len() > 1) {
+
+    /// The settings; a mistake in their combination is said.
+    pub(crate) fn config(&self) -> Result<PredictConfig> {
+        if self.layout == Layout::Cdeep3m && (self.tile.is_some() || self.halo.is_some() || self.seam) {
+            miette::bail!(
+                "--layout cdeep3m: found --tile, --halo or --seam; its blocks are CDeep3M's and cannot be changed"
+            );
+        }
+        Ok(PredictConfig {
+            frames: self.frames.clone(),
+            variations: self.variations,
+            region: self.region,
+            tile: self.tile,
+            halo: self.halo,
+            seam: self.seam,
+            ..PredictConfig::default()
+        })
+    }
+}
+
+/// What was done, and the most memory that it took, where the system says it.
+#[derive(Serialize)]
+struct Done<'a> {
+    #[serde(flatten)]
+    summary: &'a PredictSummary,
+    peak_memory_bytes: Option<u64>,
+}
+
+impl<'a> Done<'a> {
+    fn new(summary: &'a PredictSummary) -> Self {
+        Self { summary, peak_memory_bytes: peak() }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let options = &args.options;
+    if options.layout == Layout::Cdeep3m && (args.workers.worker.is_some() || options.device.len() > 1) {
         miette::bail!("--layout cdeep3m: found --worker or several devices; expected one process on one device");
     }
-    let config = PredictConfig {
-        frames: args.frames.clone(),
-        variations: args.variations,
-        region: args.region,
-        overwrite: args.overwrite,
-        tile: args.tile,
-        halo: args.halo,
-        seam: args.seam,
-        workers: args.workers.config(),
-        ..PredictConfig::default()
-    };
-    let volume = open_sized(&args.volume, args.voxel_size)?;
-    match predict(&args.model, volume.as_ref(), &args.output, &config, args.layout, &args.device) {
-        Ok(summary) if args.json => print_json(&summary),
+    let config = PredictConfig { overwrite: args.overwrite, workers: args.workers.config(), ..options.config()? };
+    let mut volume = open_sized(&args.volume, options.voxel_size)?;
+    let fitted = fit(&args.model, volume.info(), &args.output, &config, options)?;
+    if let Some(fitted) = &fitted
+        && fitted.changed
+    {
+        notice(&format!(
+            "memory: blocks of {} × {} pixels and {} sections to keep {} (--memory)",
+            fitted.config.tile.unwrap_or(PredictConfig::TILE),
+            fitted.config.tile.unwrap_or(PredictConfig::TILE),
+            fitted.config.slab.unwrap_or(PredictConfig::SLAB),
+            memory_text(options.memory.bytes()),
+        ));
+        volume = open_limited(&args.volume, options.voxel_size, fitted.cache_bytes)?;
+    }
+    let config = fitted.map_or(config, |fitted| fitted.config);
+    match predict(&args.model, volume.as_ref(), &args.output, &config, options.layout, &options.device) {
+        Ok(summary) if args.json => print_json(&Done::new(&summary)),
         Ok(summary) => {
             println!("{}", describe(&summary, &args.output));
             Ok(())
@@ -141,7 +192,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             if let (true, Some(Unfinished(PredictError::Incomplete { summary, .. }))) =
                 (args.json, report.downcast_ref())
             {
-                print_json(summary)?;
+                print_json(&Done::new(summary))?;
             }
             Err(report)
         }
@@ -152,6 +203,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error(transparent)]
 struct Unfinished(PredictError);
+
+/// The plan that keeps the memory; `None` for CDeep3M's layout, whose blocks are what they are.
+fn fit(
+    model: &Path,
+    info: &VolumeInfo,
+    output: &Path,
+    config: &PredictConfig,
+    options: &Options,
+) -> Result<Option<Fitted>> {
+    let model = ModelDir::open(model).into_diagnostic()?;
+    let networks = Networks::of(&model, config.frames.as_deref(), options.first_device()).into_diagnostic()?;
+    let budget = options.memory.bytes();
+    match options.layout {
+        Layout::Deep3m => {
+            deep3m_predict::fit(&networks, info, Some(output), config, budget).map(Some).into_diagnostic()
+        }
+        Layout::Cdeep3m => cdeep3m::check_memory(&networks, info, budget).map(|()| None).into_diagnostic(),
+    }
+}
 
 /// Predicts with a progress bar; an interrupted run ends in [`Interrupted`].
 pub(crate) fn predict(
@@ -244,6 +314,9 @@ fn describe(summary: &PredictSummary, output: &Path) -> String {
             summary.voxels_per_second() / 1e6,
             100.0 * summary.share_outside_network()
         );
+    }
+    if let Some(bytes) = peak() {
+        let _ = write!(text, ", {} of memory at most", memory_text(bytes));
     }
     if let Some(seam) = &summary.seam {
         let _ = write!(text, "\nseam: {seam}");

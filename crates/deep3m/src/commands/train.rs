@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use deep3m_net::{DeviceChoice, Frames};
+use deep3m_train::cost::{self, Volumes};
 use deep3m_train::{
     Budget, LabelledVolume, ModelSummary, Outcome, Policy, Recipe, TrainConfig, TrainSummary, TrainingSet,
 };
-use deep3m_volume::{Binning, VoxelSize, as_labels, fs};
+use deep3m_volume::{Binning, OpenOptions, VoxelSize, as_labels, fs};
 use miette::{IntoDiagnostic, Result};
 use serde_json::Value;
 
-use crate::commands::{open, open_sized, print_json};
+use crate::commands::memory::{MemoryArg, open_limited};
+use crate::commands::print_json;
 use crate::console::notice;
 use crate::interrupt::{self, Interrupted};
 use crate::parse;
@@ -35,71 +37,80 @@ pub(crate) struct Args {
     images: PathBuf,
     /// Their labels
     labels: PathBuf,
-    /// Size of an image's voxel in nm, for images that do not state it (or state it wrong)
-    #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
-    voxel_size: Option<VoxelSize>,
     /// Folder of the model to make
     #[arg(short, long, value_name = "MODEL")]
     output: PathBuf,
-    /// A further training volume; may be repeated
-    #[arg(long, num_args = 2, value_names = ["IMAGES", "LABELS"], action = clap::ArgAction::Append)]
-    volume: Vec<PathBuf>,
-    /// A volume to measure progress on, never trained on; may be repeated
-    #[arg(long, num_args = 2, value_names = ["IMAGES", "LABELS"], action = clap::ArgAction::Append)]
-    validation: Vec<PathBuf>,
-    /// Which models: numbers of sections that they see [default: 1,3,5]
-    #[arg(long, value_delimiter = ',', value_name = "1,3,5")]
-    frames: Option<Vec<Frames>>,
-    /// deep3m: made to learn fast and well; cdeep3m: the published training, to the letter
-    #[arg(long, value_enum, default_value = "deep3m")]
-    recipe: RecipeName,
-    /// Minutes for all models together: the best that this machine gives in that time [default: 30]
-    #[arg(long, value_name = "M", value_parser = parse::positive)]
-    minutes: Option<f64>,
-    /// Iterations for each model, instead of minutes [default for cdeep3m: 30000]
-    #[arg(long, value_name = "N", conflicts_with = "minutes")]
-    iterations: Option<u64>,
-    /// Go on with a finished training for N more iterations of each model
-    #[arg(long, value_name = "N")]
-    add_iterations: Option<u64>,
-    /// Start from the weights of a trained model (transfer learning)
-    #[arg(long, value_name = "MODEL")]
-    from: Option<PathBuf>,
-    /// Width of the network: 1 is DeepEM3D as published, smaller is faster
-    #[arg(long, value_name = "W", value_parser = parse::positive)]
-    width: Option<f64>,
-    /// Average N × N pixels to one before the network: it sees more of the cell at the same cost [default: by the data]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    binning: Option<u32>,
-    /// Number that decides everything random
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
-    /// Where to compute: auto, cpu, cuda:0, vulkan:0; several (cuda:0,cuda:1) train one model each at the same time
-    #[arg(long, value_name = "DEVICE", value_delimiter = ',', default_value = "auto")]
-    device: Vec<DeviceChoice>,
-    /// JSON file with settings that replace the recipe's, as model.json keeps them under training.config
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
     /// Replace a model that is already there
     #[arg(long)]
     overwrite: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What decides the work of a training; a plan takes the same.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Size of an image's voxel in nm, for images that do not state it (or state it wrong)
+    #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
+    pub(crate) voxel_size: Option<VoxelSize>,
+    /// A further training volume; may be repeated
+    #[arg(long, num_args = 2, value_names = ["IMAGES", "LABELS"], action = clap::ArgAction::Append)]
+    pub(crate) volume: Vec<PathBuf>,
+    /// A volume to measure progress on, never trained on; may be repeated
+    #[arg(long, num_args = 2, value_names = ["IMAGES", "LABELS"], action = clap::ArgAction::Append)]
+    pub(crate) validation: Vec<PathBuf>,
+    /// Which models: numbers of sections that they see [default: 1,3,5]
+    #[arg(long, value_delimiter = ',', value_name = "1,3,5")]
+    pub(crate) frames: Option<Vec<Frames>>,
+    /// deep3m: made to learn fast and well; cdeep3m: the published training, to the letter
+    #[arg(long, value_enum, default_value = "deep3m")]
+    pub(crate) recipe: RecipeName,
+    /// Minutes for all models together: the best that this machine gives in that time [default: 30]
+    #[arg(long, value_name = "M", value_parser = parse::positive)]
+    pub(crate) minutes: Option<f64>,
+    /// Iterations for each model, instead of minutes [default for cdeep3m: 30000]
+    #[arg(long, value_name = "N", conflicts_with = "minutes")]
+    pub(crate) iterations: Option<u64>,
+    /// Go on with a finished training for N more iterations of each model
+    #[arg(long, value_name = "N")]
+    pub(crate) add_iterations: Option<u64>,
+    /// Start from the weights of a trained model (transfer learning)
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) from: Option<PathBuf>,
+    /// Width of the network: 1 is DeepEM3D as published, smaller is faster
+    #[arg(long, value_name = "W", value_parser = parse::positive)]
+    pub(crate) width: Option<f64>,
+    /// Average N × N pixels to one before the network: it sees more of the cell at the same cost [default: by the data]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) binning: Option<u32>,
+    /// Number that decides everything random
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+    /// Where to compute: auto, cpu, cuda:0, vulkan:0; several (cuda:0,cuda:1) train one model each at the same time
+    #[arg(long, value_name = "DEVICE", value_delimiter = ',', default_value = "auto")]
+    pub(crate) device: Vec<DeviceChoice>,
+    /// JSON file with settings that replace the recipe's, as model.json keeps them under training.config
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArg,
     /// Label value that is foreground, where labels have more than two values
     #[arg(long, value_name = "V", help_heading = "Labels")]
-    foreground: Option<u32>,
+    pub(crate) foreground: Option<u32>,
     /// Label value of voxels that nobody labelled; they take no part
     #[arg(long, value_name = "V", help_heading = "Labels")]
-    ignore: Option<u32>,
+    pub(crate) ignore: Option<u32>,
     #[command(flatten)]
-    solver: SolverArgs,
+    pub(crate) solver: SolverArgs,
 }
 
 /// The hyper-parameters, each with the recipe's default.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Hyper-parameters (the recipe has a default for each)")]
-struct SolverArgs {
+pub(crate) struct SolverArgs {
     /// Highest learning rate
     #[arg(long, value_name = "R", value_parser = parse::positive)]
     learning_rate: Option<f64>,
@@ -137,14 +148,14 @@ struct SolverArgs {
 
 /// The recipes by name.
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum RecipeName {
+pub(crate) enum RecipeName {
     Deep3m,
     Cdeep3m,
 }
 
 /// The learning-rate policies by name.
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum PolicyName {
+pub(crate) enum PolicyName {
     Poly,
     Onecycle,
     Cosine,
@@ -164,9 +175,9 @@ impl From<PolicyName> for Policy {
     }
 }
 
-impl Args {
+impl Options {
     /// The recipe's settings with what was given on the command line.
-    fn config(&self) -> Result<TrainConfig> {
+    pub(crate) fn config(&self) -> Result<TrainConfig> {
         fn set<T: Copy>(setting: &mut T, given: Option<T>) {
             if let Some(value) = given {
                 *setting = value;
@@ -234,21 +245,44 @@ fn merge(settings: &mut Value, changes: Value) {
     }
 }
 
-fn open_pair(images: &Path, labels: &Path, size: Option<VoxelSize>) -> Result<LabelledVolume> {
-    Ok(LabelledVolume { images: open_sized(images, size)?, labels: as_labels(open(labels)?) })
+/// A pair of images and labels, each keeping at most so many bytes decoded.
+fn open_pair(images: &Path, labels: &Path, size: Option<VoxelSize>, cache_bytes: u64) -> Result<LabelledVolume> {
+    let labels = as_labels(open_limited(labels, None, cache_bytes)?);
+    Ok(LabelledVolume { images: open_limited(images, size, cache_bytes)?, labels })
 }
 
-/// Opens pairs of images and labels.
-fn open_pairs(paths: &[PathBuf], size: Option<VoxelSize>) -> Result<Vec<LabelledVolume>> {
-    paths.chunks_exact(2).map(|pair| open_pair(&pair[0], &pair[1], size)).collect()
+impl Options {
+    /// Opens all volumes, each keeping at most so many bytes decoded.
+    pub(crate) fn open(&self, images: &Path, labels: &Path, cache_bytes: u64) -> Result<TrainingSet> {
+        let pairs = |paths: &[PathBuf]| -> Result<Vec<LabelledVolume>> {
+            paths.chunks_exact(2).map(|pair| open_pair(&pair[0], &pair[1], self.voxel_size, cache_bytes)).collect()
+        };
+        let mut training = vec![open_pair(images, labels, self.voxel_size, cache_bytes)?];
+        training.extend(pairs(&self.volume)?);
+        Ok(TrainingSet { training, validation: pairs(&self.validation)? })
+    }
+}
+
+/// What the volumes of a training are.
+pub(crate) fn volumes(set: &TrainingSet) -> Volumes {
+    let infos = |volumes: &[LabelledVolume]| {
+        volumes.iter().map(|volume| [volume.images.info().clone(), volume.labels.info().clone()]).collect()
+    };
+    Volumes { training: infos(&set.training), validation: infos(&set.validation) }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let size = args.voxel_size;
-    let mut training = vec![open_pair(&args.images, &args.labels, size)?];
-    training.extend(open_pairs(&args.volume, size)?);
-    let set = TrainingSet { training, validation: open_pairs(&args.validation, size)? };
-    let summary = train(&set, &args.config()?, &args.output, &args.device, args.overwrite)?;
+    let options = &args.options;
+    let config = options.config()?;
+    let usual = OpenOptions::default().cache_bytes as u64;
+    let mut set = options.open(&args.images, &args.labels, usual)?;
+    let networks = cost::networks(&config).into_diagnostic()?;
+    let fitted = cost::fit(&networks, &volumes(&set), &config, &options.device, options.memory.bytes());
+    let cache_bytes = fitted.into_diagnostic()?.cache_bytes;
+    if cache_bytes < usual {
+        set = options.open(&args.images, &args.labels, cache_bytes)?;
+    }
+    let summary = train(&set, &config, &args.output, &options.device, args.overwrite)?;
     if args.json {
         print_json(&summary.models)?;
     } else {

@@ -23,6 +23,6 @@ const BAND: usize = 1 << 17;
 const BAND_PIXELS: usize = 256;
 
 /// How many rows of `columns` pixels make a band, if each pixel takes `values` floats.
-fn band_rows(values: usize, columns: usize) -> usize {
+pub(crate) fn band_rows(values: usize, columns: usize) -> usize {
     (BAND / (values * columns)).max(BAND_PIXELS.div_ceil(columns))
 }

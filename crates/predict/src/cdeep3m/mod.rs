@@ -6,4 +6,26 @@ mod bytes;
 mod packages;
 mod run;
 
+use deep3m_volume::{VolumeInfo, memory};
+
 pub use run::predict;
+
+use crate::PredictError;
+use crate::cost::{MemoryCost, Networks, cdeep3m_cost};
+
+/// The memory of such a prediction at its peak; its blocks cannot be chosen.
+pub fn cost(networks: &Networks, info: &VolumeInfo) -> MemoryCost {
+    cdeep3m_cost(networks, info)
+}
+
+/// Refuses a memory budget that such a prediction does not keep.
+///
+/// # Errors
+/// [`PredictError::Memory`].
+pub fn check_memory(networks: &Networks, info: &VolumeInfo, budget: u64) -> Result<(), PredictError> {
+    let least = memory::budget_for(cost(networks, info).peak());
+    if least <= budget {
+        return Ok(());
+    }
+    Err(PredictError::Memory { budget, least, advice: ", or leave out --layout cdeep3m: its blocks are fixed".into() })
+}
