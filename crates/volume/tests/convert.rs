@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use deep3m_volume::convert::{Conversion, ConvertError, ConvertEvent, ConvertSummary, convert};
+use deep3m_volume::convert::{Conversion, ConvertError, ConvertEvent, ConvertSummary, Work, convert};
 use deep3m_volume::pyramid::Reduce;
 use deep3m_volume::{
     Block, Extent, Format, Index, Region, Volume, VolumeSpec, VoxelSize, VoxelType, Voxels, ZarrLayout, create, open,
@@ -42,6 +42,10 @@ fn conversion(format: Format) -> Conversion {
     }
 }
 
+const fn work(bytes: u64) -> Work {
+    Work { bytes, cache_bytes: 1 << 20 }
+}
+
 /// Converts, and stops after `boxes` boxes.
 fn run(source: &Path, out: &Path, conversion: &Conversion, boxes: usize) -> Result<ConvertSummary, ConvertError> {
     let volume = open(source).unwrap();
@@ -53,7 +57,7 @@ fn run(source: &Path, out: &Path, conversion: &Conversion, boxes: usize) -> Resu
         }
     };
     // A few chunks at a time.
-    convert(&volume, out, conversion, false, 40_000, &stop, &mut event)
+    convert(&volume, out, conversion, false, work(40_000), &stop, &mut event)
 }
 
 fn files(path: &Path) -> Vec<PathBuf> {
@@ -136,7 +140,7 @@ fn the_budget_does_not_change_the_bytes() {
     let volume = open(&source(folder.path())).unwrap();
     let outputs = [1_u64, 100_000, 1 << 30].map(|budget| {
         let out = folder.path().join(budget.to_string()).join("v.zarr");
-        convert(&volume, &out, &conversion(Format::OmeZarr), false, budget, &AtomicBool::new(false), &mut |_| ())
+        convert(&volume, &out, &conversion(Format::OmeZarr), false, work(budget), &AtomicBool::new(false), &mut |_| ())
             .unwrap();
         bytes(&out)
     });
@@ -154,11 +158,11 @@ fn another_conversion_is_not_mixed_in() {
     assert!(error.contains("reduce: found \"mean\", expected \"mode\""), "{error}");
     let volume: Arc<dyn Volume> = open(&path).unwrap();
     let stop = AtomicBool::new(false);
-    convert(&volume, &out, &modes, true, 1 << 20, &stop, &mut |_| ()).unwrap();
+    convert(&volume, &out, &modes, true, work(1 << 20), &stop, &mut |_| ()).unwrap();
     // The output as input, and something foreign in the way.
     let zarr = open(&out).unwrap();
     for place in [out.clone(), out.join("0")] {
-        let error = convert(&zarr, &place, &modes, true, 1 << 20, &stop, &mut |_| ()).unwrap_err();
+        let error = convert(&zarr, &place, &modes, true, work(1 << 20), &stop, &mut |_| ()).unwrap_err();
         assert!(matches!(error, ConvertError::OutputIsInput { .. } | ConvertError::Volume(_)), "{error}");
     }
     assert!(open(&out).is_ok());
@@ -166,7 +170,7 @@ fn another_conversion_is_not_mixed_in() {
     std::fs::create_dir(&foreign).unwrap();
     std::fs::write(foreign.join("thesis.txt"), "all of it").unwrap();
     for overwrite in [false, true] {
-        assert!(convert(&volume, &foreign, &modes, overwrite, 1 << 20, &stop, &mut |_| ()).is_err());
+        assert!(convert(&volume, &foreign, &modes, overwrite, work(1 << 20), &stop, &mut |_| ()).is_err());
     }
     assert!(foreign.join("thesis.txt").is_file());
 }

@@ -2,19 +2,18 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use deep3m_volume::convert::{Conversion, ConvertError, ConvertEvent, ConvertSummary, convert};
+use deep3m_volume::convert::{Conversion, ConvertError, ConvertEvent, ConvertSummary, Work, convert};
 use deep3m_volume::pyramid::Reduce;
-use deep3m_volume::{Extent, Format, Region, VoxelSize, ZarrLayout, ZarrVersion, crop};
+use deep3m_volume::{Extent, Format, Region, Volume, VoxelSize, ZarrLayout, ZarrVersion, crop};
 use miette::{IntoDiagnostic, Result};
 
-use crate::commands::{open_sized, print_json};
+use crate::commands::memory::{MemoryArg, open_limited};
+use crate::commands::print_json;
 use crate::console::{Progress, Unit};
 use crate::interrupt::{self, Interrupted};
 use crate::parse;
-
-/// Bytes held where no budget is given.
-const USUAL_BYTES: u64 = 256 << 20;
 
 /// Turn a volume into another format, with smaller copies to look at it in a viewer
 ///
@@ -54,6 +53,8 @@ pub(crate) struct Args {
     /// Size of a voxel in nm, for a volume that does not state it (or states it wrong)
     #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
     voxel_size: Option<VoxelSize>,
+    #[command(flatten)]
+    memory: MemoryArg,
     /// Replace an output that is already there
     #[arg(long)]
     overwrite: bool,
@@ -63,10 +64,6 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut source = open_sized(&args.input, args.voxel_size)?;
-    if let Some(region) = args.region {
-        source = crop(source, region).into_diagnostic()?;
-    }
     let conversion = Conversion {
         format: Format::of_output(&args.output),
         chunk: args.chunk,
@@ -74,6 +71,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         reduce: if args.labels { Reduce::Mode } else { Reduce::Mean },
         zarr: ZarrLayout { version: if args.zarr_v2 { ZarrVersion::V2 } else { ZarrVersion::V3 }, shard: args.shard },
     };
+    let open = |cache_bytes: u64| -> Result<Arc<dyn Volume>> {
+        let source = open_limited(&args.input, args.voxel_size, cache_bytes)?;
+        args.region.map_or(Ok(Arc::clone(&source)), |region| crop(source, region)).into_diagnostic()
+    };
+    let source = open(0)?;
+    let work = Work::fit(source.info(), &conversion, args.memory.bytes()).into_diagnostic()?;
+    let source = open(work.cache_bytes)?;
     let mut progress = None;
     let mut event = |event: ConvertEvent| match event {
         ConvertEvent::Planned { voxels, done } => {
@@ -88,8 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         _ => {}
     };
-    let outcome =
-        convert(&source, &args.output, &conversion, args.overwrite, USUAL_BYTES, interrupt::stop(), &mut event);
+    let outcome = convert(&source, &args.output, &conversion, args.overwrite, work, interrupt::stop(), &mut event);
     if let Some(bar) = &progress {
         bar.finish();
     }

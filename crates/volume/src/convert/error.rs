@@ -41,6 +41,18 @@ pub enum ConvertError {
         /// Its log.
         path: PathBuf,
     },
+    /// The memory budget is too small.
+    #[error(
+        "memory: found {found}; this conversion needs at least {least}. Give --memory {wanted} or more, or a smaller --chunk"
+    )]
+    Memory {
+        /// The budget.
+        found: String,
+        /// What is needed.
+        least: String,
+        /// What to give.
+        wanted: String,
+    },
     /// The conversion was asked to stop.
     #[error("{}: stopped; the same command goes on from here", path.display())]
     Interrupted {

@@ -7,6 +7,7 @@
 mod error;
 mod log;
 mod state;
+mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use error::ConvertError;
 use serde::{Deserialize, Serialize};
 pub(crate) use state::is_state;
 use state::{Found, State};
+pub use work::Work;
 
 use crate::files::Address;
 use crate::formats::{ome_zarr, precomputed};
@@ -92,8 +94,7 @@ pub enum ConvertEvent {
 
 /// Converts a volume, or goes on with a conversion that was stopped.
 ///
-/// About `bytes` bytes are held (twice what a chunk of the output needs, where that is more). The output does not depend
-/// on `bytes`.
+/// How much is held at a time, `work` says; the output does not depend on it.
 ///
 /// # Errors
 /// What reading and writing meet; [`ConvertError::Interrupted`] after `stop` was set; errors that name an output that
@@ -103,7 +104,7 @@ pub fn convert(
     out: &Path,
     conversion: &Conversion,
     overwrite: bool,
-    bytes: u64,
+    work: Work,
     stop: &AtomicBool,
     event: &mut dyn FnMut(ConvertEvent),
 ) -> Result<ConvertSummary, ConvertError> {
@@ -136,7 +137,7 @@ pub fn convert(
     let done = log.as_ref().map_or(0, log::Log::voxels);
     event(ConvertEvent::Planned { voxels: summary(0).voxels, done });
     let mut written = 0;
-    let options = OpenOptions::default().cache_bytes(usize::try_from(bytes / 4).unwrap_or(usize::MAX));
+    let options = OpenOptions::default().cache_bytes(usize::try_from(work.cache_bytes).unwrap_or(usize::MAX));
     for (number, (level, writer)) in levels.iter().zip(&writers).enumerate() {
         let source = match number {
             0 => Arc::clone(source),
@@ -157,7 +158,7 @@ pub fn convert(
             writer.as_ref(),
             level.window,
             conversion.reduce,
-            bytes,
+            work.bytes,
             &|grain| before.contains(&grain.start),
             &mut note,
         )?;
@@ -192,12 +193,16 @@ fn place(path: &Path) -> PathBuf {
 }
 
 fn plan(spec: &VolumeSpec, conversion: &Conversion) -> Vec<Level> {
-    let usual = if conversion.format == Format::Precomputed { precomputed::CHUNK } else { ome_zarr::CHUNK };
-    let chunk = spec.chunk.unwrap_or(usual);
+    let chunk = spec.chunk.unwrap_or_else(|| usual_chunk(conversion.format));
     let mut levels = pyramid::levels(spec.extent, spec.voxel_size, chunk);
     let most = if conversion.format.has_levels() { conversion.levels.unwrap_or(usize::MAX).max(1) } else { 1 };
     levels.truncate(most);
     levels
+}
+
+/// The chunks of a format where nobody says otherwise.
+fn usual_chunk(format: Format) -> Extent {
+    if format == Format::Precomputed { precomputed::CHUNK } else { ome_zarr::CHUNK }
 }
 
 fn voxels(extent: Extent) -> u64 {
