@@ -117,7 +117,7 @@ impl Output {
                 same if same.is_empty() => return Ok(if note.finished { Found::Finished } else { Found::Open }),
                 differs => PredictError::AnotherRun { path: place.to_owned(), differs },
             },
-            Ok(None) if is_empty_folder(place) => return Ok(Found::Open),
+            Ok(None) if is_empty_folder(place) || !place.exists() => return Ok(Found::Open),
             Ok(None) => PredictError::Occupied { path: place.to_owned() },
             Err(damaged) => damaged,
         };
