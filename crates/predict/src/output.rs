@@ -110,12 +110,17 @@ impl Output {
         if !place.exists() {
             return Ok(Found::Open);
         }
-        let problem = match RunNote::<RunIdentity>::read_file(note) {
+        let mut found = RunNote::<RunIdentity>::read_file(note);
+        if matches!(found, Ok(None)) && !is_empty_folder(place) {
+            // Another worker may have begun since: its note is the first thing there.
+            found = RunNote::read_file(note);
+        }
+        let problem = match found {
             Ok(Some(note)) => match note.run.differences(run) {
                 same if same.is_empty() => return Ok(if note.finished { Found::Finished } else { Found::Open }),
                 differs => PredictError::AnotherRun { path: place.to_owned(), differs },
             },
-            Ok(None) if is_empty_folder(place) => return Ok(Found::Open),
+            Ok(None) if is_empty_folder(place) || !place.exists() => return Ok(Found::Open),
             Ok(None) => PredictError::Occupied { path: place.to_owned() },
             Err(damaged) => damaged,
         };

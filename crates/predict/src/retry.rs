@@ -9,7 +9,7 @@ use deep3m_volume::VolumeError;
 
 /// Waits between tries: together ten seconds, in which a file server that changes over is back. (Object stores have
 /// retries of their own, over minutes.)
-const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_millis(2000), Duration::from_millis(8000)];
+const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(8)];
 
 /// `EIO` on Unix: what a network file system says of a server that it cannot reach.
 const EIO: i32 = 5;

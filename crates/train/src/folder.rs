@@ -18,7 +18,7 @@ const FREE: [&str; 2] = ["config.add_iterations", "config.snapshot_interval"];
 const FREE_WHEN_EXTENDED: &str = "config.budget";
 
 /// A file that is not complete is written to more often than this while its process lives.
-const SURELY_DEAD: Duration = Duration::from_secs(3600);
+const SURELY_DEAD: Duration = Duration::from_hours(1);
 
 /// What makes a run this run: its settings and its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -346,7 +346,7 @@ mod tests {
             write_atomic(&path(name), b"x").unwrap();
         }
         std::fs::write(path("c/.0.123-4.part"), "half").unwrap();
-        assert_eq!(sweep(folder.path(), Duration::from_secs(3600)).unwrap(), 0, "it may be written just now");
+        assert_eq!(sweep(folder.path(), Duration::from_hours(1)).unwrap(), 0, "it may be written just now");
         assert_eq!(sweep(folder.path(), Duration::ZERO).unwrap(), 1);
         assert_eq!(list(&path("c")).unwrap().len(), 6);
         assert_eq!(sweep(&path("nowhere"), Duration::ZERO).unwrap(), 0);
