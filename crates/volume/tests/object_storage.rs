@@ -25,10 +25,10 @@ use server::{Fault, Server, files, s3};
 
 const EXTENT: Extent = Extent::new(4, 20, 30);
 
-/// A server with the bucket `em`, in a folder of its own.
+/// A server with the bucket `em-data`, in a folder of its own.
 fn bucket(plan: &[server::Planned]) -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("em")).unwrap();
+    std::fs::create_dir(folder.path().join("em-data")).unwrap();
     let server = s3(folder.path(), plan);
     (folder, server)
 }
@@ -74,9 +74,9 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
         if entry.path().is_dir() {
-            copy(&entry.path(), &to)
+            copy(&entry.path(), &to);
         } else {
-            std::fs::copy(entry.path(), to).map(drop).unwrap()
+            std::fs::copy(entry.path(), to).unwrap();
         }
     }
 }
@@ -124,7 +124,7 @@ fn part_formats() {
             let writer = create_as(&path, format, spec, false)?;
             Ok((path, writer))
         };
-        let folder = Path::new("s3://em/conformance");
+        let folder = Path::new("s3://em-data/conformance");
         check_format(&Candidate { create: &create, voxel_types: &[VoxelType::U16, VoxelType::U32], folder });
     }
 }
@@ -133,12 +133,12 @@ fn part_formats() {
 fn volumes_are_replaced_and_gone_on_with() {
     let (folder, server) = bucket(&[]);
     for name in ["sharded.zarr", "five-axes-blosc.zarr", "version-04.zarr", "plain.zarr"] {
-        copy(&fixture(name), &folder.path().join("em/fixtures").join(name));
+        copy(&fixture(name), &folder.path().join("em-data/fixtures").join(name));
     }
-    std::fs::create_dir_all(folder.path().join("em/full.zarr")).unwrap();
-    std::fs::write(folder.path().join("em/full.zarr/thesis.docx"), "years of work").unwrap();
+    std::fs::create_dir_all(folder.path().join("em-data/full.zarr")).unwrap();
+    std::fs::write(folder.path().join("em-data/full.zarr/thesis.docx"), "years of work").unwrap();
     passes("part_volumes", &server, &[]);
-    let left = std::fs::read(folder.path().join("em/full.zarr/thesis.docx")).unwrap();
+    let left = std::fs::read(folder.path().join("em-data/full.zarr/thesis.docx")).unwrap();
     assert_eq!(left, b"years of work");
 }
 
@@ -148,17 +148,17 @@ fn part_volumes() {
     if address().is_none() {
         return;
     }
-    let path = Path::new("s3://em/folder/vol.zarr");
+    let path = Path::new("s3://em-data/folder/vol.zarr");
     write(path, 1, false).unwrap();
     assert_eq!(open(path).unwrap().info().path, path);
     let error = write(path, 2, false).unwrap_err();
     assert!(matches!(error, VolumeError::Exists { .. }), "{error}");
     assert_eq!(whole(path), truth(1));
     // A neighbour whose name begins alike stays.
-    write(Path::new("s3://em/folder/vol.zarr2.zarr"), 3, false).unwrap();
+    write(Path::new("s3://em-data/folder/vol.zarr2.zarr"), 3, false).unwrap();
     write(path, 2, true).unwrap();
     assert_eq!(whole(path), truth(2));
-    assert_eq!(whole(Path::new("s3://em/folder/vol.zarr2.zarr")), truth(3));
+    assert_eq!(whole(Path::new("s3://em-data/folder/vol.zarr2.zarr")), truth(3));
     // Zeros over what was written: the chunk is gone.
     let first = Region::new(Index::default(), Extent::new(2, 16, 16));
     let writer = reopen(path).unwrap();
@@ -168,16 +168,17 @@ fn part_volumes() {
     let last = Region::new(Index::new(2, 16, 16), Extent::new(2, 4, 14));
     assert_eq!(volume.read(last).unwrap(), truth(2).crop(last));
     // What is no volume is never removed, and what cannot be written there says so.
-    let error = write(Path::new("s3://em/full.zarr"), 1, true).unwrap_err().to_string();
-    assert!(error.contains("s3://em/full.zarr/thesis.docx"), "{error}");
-    for name in ["s3://em/stack.tif", "s3://em/slices"] {
+    let error = write(Path::new("s3://em-data/full.zarr"), 1, true).unwrap_err().to_string();
+    assert!(error.contains("s3://em-data/full.zarr/thesis.docx"), "{error}");
+    for name in ["s3://em-data/stack.tif", "s3://em-data/slices"] {
         let error = write(Path::new(name), 1, false).unwrap_err().to_string();
         assert!(error.starts_with(name) && error.contains(".zarr"), "{error}");
     }
     // As others write them.
     for name in ["sharded.zarr", "five-axes-blosc.zarr", "version-04.zarr", "plain.zarr"] {
         let local = open(&fixture(name)).unwrap();
-        let far = open_with(&Path::new("s3://em/fixtures").join(name), &OpenOptions::default().cache_bytes(0)).unwrap();
+        let far =
+            open_with(&Path::new("s3://em-data/fixtures").join(name), &OpenOptions::default().cache_bytes(0)).unwrap();
         assert_eq!(far.info().voxel_size, local.info().voxel_size);
         let extent = local.info().extent;
         let part = Region::new(Index::new(1, 3, 7), Extent::new(2, 17, 23));
@@ -186,7 +187,7 @@ fn part_volumes() {
         }
     }
     // A level of an image, by itself.
-    assert_eq!(open(Path::new("s3://em/fixtures/sharded.zarr/0")).unwrap().info().extent, Extent::new(3, 21, 34));
+    assert_eq!(open(Path::new("s3://em-data/fixtures/sharded.zarr/0")).unwrap().info().extent, Extent::new(3, 21, 34));
 }
 
 #[test]
@@ -212,8 +213,8 @@ fn part_refusals() {
     if address().is_none() {
         return;
     }
-    let error = error_of("s3://em/absent.zarr");
-    assert!(error.starts_with("s3://em/absent.zarr: ") && error.contains("zarr.json"), "{error}");
+    let error = error_of("s3://em-data/absent.zarr");
+    assert!(error.starts_with("s3://em-data/absent.zarr: ") && error.contains("zarr.json"), "{error}");
     let error = error_of("s3://nowhere/vol.zarr");
     assert!(error.contains("s3://nowhere/vol.zarr") && error.contains("no such bucket"), "{error}");
     let error = write(Path::new("s3://nowhere/vol.zarr"), 1, false).unwrap_err().to_string();
@@ -228,7 +229,7 @@ fn part_wrong_key() {
     if address().is_none() {
         return;
     }
-    let error = error_of("s3://em/vol.zarr");
+    let error = error_of("s3://em-data/vol.zarr");
     assert!(error.contains("403") && error.contains("AWS_SECRET_ACCESS_KEY"), "{error}");
 }
 
@@ -239,7 +240,7 @@ fn part_nobody_answers() {
         return;
     }
     let started = Instant::now();
-    let error = error_of("s3://em/vol.zarr");
+    let error = error_of("s3://em-data/vol.zarr");
     assert!(error.contains("no answer") && error.contains("AWS_ENDPOINT_URL"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
@@ -250,7 +251,7 @@ fn part_wrong_setting() {
     if address().is_none() {
         return;
     }
-    let error = error_of("s3://em/vol.zarr");
+    let error = error_of("s3://em-data/vol.zarr");
     assert!(error.contains("DEEP3M_RETRY_SECONDS=soon"), "{error}");
 }
 
@@ -273,8 +274,8 @@ fn part_lost_networks() {
         return;
     }
     let started = Instant::now();
-    let path = Path::new("s3://em/vol.zarr");
-    let notes = Notes::at(Path::new("s3://em/notes")).unwrap();
+    let path = Path::new("s3://em-data/vol.zarr");
+    let notes = Notes::at(Path::new("s3://em-data/notes")).unwrap();
     let chunk = Extent::new(1, 5, 5);
     let writer = create(path, &spec(chunk), false).unwrap();
     for (number, tile) in Region::whole(EXTENT).tiles(chunk).enumerate() {
@@ -306,7 +307,7 @@ fn part_races() {
     if address().is_none() {
         return;
     }
-    let notes = Notes::at(Path::new("s3://em/run/leases")).unwrap();
+    let notes = Notes::at(Path::new("s3://em-data/run/leases")).unwrap();
     assert!(notes.list().unwrap().is_empty() && notes.read("block").unwrap().is_none());
     for round in 0..10 {
         let name = format!("block-{round}");

@@ -111,7 +111,7 @@ async fn s3_answer(
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let _reading = if reads { Some(turn.read().await) } else { None };
     let _writing = if reads { None } else { Some(turn.write().await) };
-    Service::call(&service, request).await.map_err(|e| Error::other(e.to_string()))
+    Service::call(&service, request).await.map_err(|e| Error::other(format!("{e:?}")))
 }
 
 /// Starts a server that sends the files of a folder, or parts of them where it knows `ranges`.

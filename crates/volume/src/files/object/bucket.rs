@@ -124,8 +124,6 @@ impl Bucket {
 fn runtime() -> std::io::Result<&'static Runtime> {
     static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
     let made = RUNTIME.get_or_init(|| {
-        // Nothing else in the program uses TLS; where something does, its choice stands.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("object-storage")
@@ -149,6 +147,8 @@ fn patience(address: &Address) -> Result<Duration, VolumeError> {
 
 /// A store with the environment's settings (`AWS_…`, `GOOGLE_…`, `AZURE_…`).
 fn connect(address: &Address) -> Result<Box<dyn ObjectStore>, object_store::Error> {
+    // Where something else in the program uses TLS, its choice stands.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let root = address.root.as_str();
     let retry = RetryConfig {
         max_retries: 2,

@@ -32,9 +32,15 @@ fn is_silence(error: &StoreError) -> bool {
 /// Whether it is the bucket that is not there.
 pub(super) fn lacks_bucket(error: &StoreError) -> bool {
     let text = text(error);
-    ["NoSuchBucket", "specified bucket does not exist", "ContainerNotFound", "ContainerBeingDeleted"]
-        .iter()
-        .any(|words| text.contains(words))
+    [
+        "NoSuchBucket",
+        "InvalidBucketName",
+        "specified bucket does not exist",
+        "ContainerNotFound",
+        "ContainerBeingDeleted",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
 }
 
 fn causes(error: &StoreError) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
@@ -84,7 +90,7 @@ fn words(scheme: Scheme, error: &StoreError) -> (ErrorKind, String) {
         _ if text.contains("redirect without LOCATION") => {
             (ErrorKind::Other, "the bucket lies in another region. Set AWS_REGION to it".into())
         }
-        _ if text.contains("non-partial response") => {
+        _ if ["non-partial response", "Range request not supported"].iter().any(|words| text.contains(words)) => {
             let words = "the server sends whole files only, and this volume keeps many chunks in one (shards). Copy it to \
                          this machine first";
             (ErrorKind::Unsupported, words.into())
