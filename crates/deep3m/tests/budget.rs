@@ -275,7 +275,8 @@ fn a_plan_says_blocks_time_and_cost_of_a_volume_that_is_not_there() {
     let model_path = folder.path().join("model");
     model(&model_path, &[Frames::One], 0.05, Binning::NONE, VoxelType::U8);
     let model_path = model_path.to_str().unwrap();
-    let arguments = ["plan", "predict", model_path, "--shape", "400,12000,16000", "--variations", "4", "--workers", "20"];
+    let arguments =
+        ["plan", "predict", model_path, "--shape", "400,12000,16000", "--variations", "4", "--workers", "20"];
     let measuring = ["--measure-seconds", "0.2", "--price-per-hour", "0.5"];
     let run = |more: &[&str]| {
         let output = deep3m().args(arguments).args(measuring).args(more).output().unwrap();
