@@ -3,9 +3,8 @@
 #
 #   scripts/memory.sh OUT [SMALL LARGE]        sizes as z,y,x; by default 64,1024,1024 and 512,2048,2048
 #
-# OUT must not exist; the large volume takes 2.2 GB there, its prediction up to as much. Both run with --memory 250MB, so that
-# what the volumes keep decoded is no more than either holds, and with blocks of 256 × 256 pixels, which are the same in
-# both. deep3m prints the peak as the system counts it (VmHWM on Linux).
+# OUT must not exist; the large volume takes 2.2 GB there, its prediction up to as much. deep3m says the peak as the system
+# counts it (VmHWM on Linux).
 set -eu
 out=${1:?"usage: scripts/memory.sh OUT [SMALL LARGE]"}
 small=${2:-64,1024,1024}
@@ -14,12 +13,12 @@ mkdir "$out"
 cargo build --release --bin deep3m --example volume_noise --workspace
 deep3m=target/release/deep3m
 noise=target/release/examples/volume_noise
-$deep3m phantom --shape 2,128,128 -o "$out/phantom"
+$deep3m phantom --shape 4,400,440 -o "$out/phantom"
 $deep3m train "$out/phantom/images.zarr" "$out/phantom/mitochondria.zarr" -o "$out/model" \
     --frames 1 --width 0.05 --binning 1 --batch 1 --patch 64 --iterations 1 --foreground 255
 peak() {
     $noise "$1" "$out/$1.zarr"
-    $deep3m predict "$out/model" "$out/$1.zarr" -o "$out/$1-probability.zarr" --variations 1 --tile 256 --memory 250MB --json |
+    $deep3m predict "$out/model" "$out/$1.zarr" -o "$out/$1-probability.zarr" --variations 1 --json |
         sed -n 's/.*"peak_memory_bytes": \([0-9]*\).*/\1/p'
 }
 first=$(peak "$small")

@@ -15,7 +15,7 @@ const BLOCKS: [Extent; 5] = [
     Extent::new(1, 128, 128),
 ];
 /// A decoder's own tables, for each thread.
-const CODEC_BYTES: u64 = 2 << 20;
+const CODEC_BYTES: u64 = 512 << 10;
 
 /// How much of a comparison is done at a time. The result does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -75,11 +75,16 @@ impl Work {
         let reach = u64::from(config.exclusion.iter().copied().max().unwrap_or(0));
         let extent = truth.extent;
         let core = Extent::new(self.block.z.min(extent.z), self.block.y.min(extent.y), self.block.x.min(extent.x));
-        let z_reach = if config.exclusion_3d { 2 * reach } else { 0 };
+        // A block at the volume's border has surroundings on one side, or on none.
+        let widened = |core: u64, reach: u64, all: u64| {
+            let sides = u64::from(all > core) + u64::from(all > 2 * core);
+            (core + sides * reach).min(all)
+        };
+        let z_reach = if config.exclusion_3d { reach } else { 0 };
         let around = Extent::new(
-            (core.z + z_reach).min(extent.z),
-            (core.y + 2 * reach).min(extent.y),
-            (core.x + 2 * reach).min(extent.x),
+            widened(core.z, z_reach, extent.z),
+            widened(core.y, reach, extent.y),
+            widened(core.x, reach, extent.x),
         );
         let size = |extent: Extent| extent.checked_voxels().unwrap_or(u64::MAX);
         // A voxel's label takes one byte; distances two, of both classes; those before the last axis, two for as much of

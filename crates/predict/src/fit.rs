@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cost::{self, MemoryCost, Networks};
 use crate::output::Output;
+use crate::plan::Plan;
 use crate::run_note::{RUN_FILE, RunNote};
 use crate::{PredictConfig, PredictError, RunIdentity};
 
@@ -59,7 +60,7 @@ pub fn fit(
     let is_begun = begun.is_some();
     let config = &begun.unwrap_or_else(|| config.clone());
     let room = memory::room(budget);
-    let usual = OpenOptions::default().cache_bytes as u64;
+    let usual = usual_cache(networks, info, config)?;
     let whole = cost::cost(networks, info, config, usual, copied)?;
     if whole.peak() <= room {
         return Ok(Fitted { config: config.clone(), cache_bytes: usual, cost: whole, changed: false });
@@ -85,6 +86,22 @@ pub fn fit(
         }
     }
     Err(PredictError::Memory { budget, least: memory::budget_for(least), advice: advice(networks, config, is_begun) })
+}
+
+/// What a volume keeps decoded where memory is not short. Of small pieces (chunks, tiles) few belong to two blocks: decoding
+/// those again costs next to nothing. Of large ones (whole sections) each belongs to all the blocks beside each other: those
+/// of one block's sections are kept, within the volumes' usual limit.
+fn usual_cache(networks: &Networks, info: &VolumeInfo, config: &PredictConfig) -> Result<u64, PredictError> {
+    let most = OpenOptions::default().cache_bytes as u64;
+    let plan = Plan::new(config.plan_settings(info.extent, networks.binning(), networks.margin())?);
+    let (grain, core) = (info.grain, plan.core());
+    if 4 * grain.y.min(info.extent.y) <= core.y && 4 * grain.x.min(info.extent.x) <= core.x {
+        return Ok(CACHE_WORTH);
+    }
+    let sections = (core.z + 2 * networks.margin() as u64).next_multiple_of(grain.z.max(1)) + grain.z;
+    let bytes = [info.extent.y, info.extent.x, info.voxel_type.bytes() as u64];
+    let needed = bytes.into_iter().fold(sections.min(info.extent.z), u64::saturating_mul);
+    Ok(needed.clamp(CACHE_WORTH, most))
 }
 
 /// The settings with the blocks of the prediction that `out` holds, where it holds one and the settings leave them open.

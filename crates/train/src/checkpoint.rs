@@ -4,13 +4,14 @@
 //! state, averaged weights, the best weights so far, and as its metadata the numbers in [`State`]. It is written under
 //! another name, flushed and renamed; only then older ones are removed.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use deep3m_net::{NamedTensor, NetConfig};
 use deep3m_volume::fs as files;
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -114,16 +115,8 @@ impl Checkpoint {
         for (place, values) in self.average.iter().flatten().enumerate() {
             tensors.push((format!("average/{place}"), vec![values.len()], values));
         }
-        let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
-            .into_iter()
-            .map(|(name, shape, values)| (name, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
-            .collect();
         let failed = |e: String| TrainError::io(path, "write", std::io::Error::other(e));
-        let views = bytes
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-            .map_err(|e| failed(e.to_string()))?;
+        let views = tensors.into_iter().map(|(name, shape, values)| (name, Floats { shape, values }));
         let state = serde_json::to_string(&self.state).map_err(|e| failed(e.to_string()))?;
         safetensors::serialize(views, Some(HashMap::from([(STATE.to_owned(), state)])))
             .map_err(|e| failed(e.to_string()))
@@ -171,6 +164,32 @@ impl Checkpoint {
             average: (!average.is_empty()).then_some(average),
             state,
         })
+    }
+}
+
+/// A tensor that becomes bytes when its turn comes: all of them at once would be a second copy of the whole state.
+struct Floats<'a> {
+    shape: Vec<usize>,
+    values: &'a [f32],
+}
+
+impl View for Floats<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut bytes = Vec::with_capacity(self.data_len());
+        self.values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+        Cow::Owned(bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        4 * self.values.len()
     }
 }
 

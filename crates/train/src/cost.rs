@@ -263,16 +263,18 @@ fn of_model(net: &NetConfig, config: &TrainConfig, validated: [usize; 2]) -> Mod
         }
     }
     let resting = resting + kept;
-    // A checkpoint: everything collected, as bytes, and as the file.
+    // A checkpoint: everything collected, and the file.
     let saved = tensors + moments + average + if validates { tensors } else { 0 };
-    let checkpoint = resting + 3 * saved;
+    let collected: Vec<Slot> = (0..saved / trained.max(1)).flat_map(|_| take(&mut heap, &lengths)).collect();
+    let file = heap.take(saved);
+    heap.give_all(collected.into_iter().chain([file]));
     heap.give_all(before.into_iter().chain(state).chain(averages).chain(best).chain(measured));
     ModelCost {
         weights: resting,
-        work: heap.peak().max(checkpoint).saturating_sub(resting),
+        work: heap.peak().saturating_sub(resting),
         threads: net.thread_bytes(side, side),
         kept,
-        saving: 3 * saved,
+        saving: 2 * saved,
     }
 }
 

@@ -179,6 +179,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             fitted.config.slab.unwrap_or(PredictConfig::SLAB),
             memory_text(options.memory.bytes()),
         ));
+    }
+    if let Some(fitted) = &fitted {
         volume = open_limited(&args.volume, options.voxel_size, fitted.cache_bytes)?;
     }
     let config = fitted.map_or(config, |fitted| fitted.config);
