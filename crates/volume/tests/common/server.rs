@@ -33,7 +33,7 @@ pub(crate) enum Fault {
     AnswerLost,
 }
 
-/// A fault: after how many requests, for how long.
+/// A fault: after how many requests (in order), for how long.
 pub(crate) type Planned = (usize, Duration, Fault);
 
 /// A server in this process, until it is dropped.
@@ -52,6 +52,7 @@ pub(crate) struct State {
 #[derive(Default)]
 struct Counted {
     requests: usize,
+    begun: usize,
     failed: usize,
     fault: Option<(Instant, Fault)>,
     most_at_once: usize,
@@ -59,11 +60,16 @@ struct Counted {
 }
 
 impl State {
-    fn next_fault(&self) -> Option<Fault> {
+    fn next_fault(&self, conditional: bool) -> Option<Fault> {
         let mut counted = self.counted.lock().unwrap();
         counted.requests += 1;
-        if let Some((_, duration, fault)) = self.plan.iter().find(|(after, ..)| *after == counted.requests) {
-            counted.fault = Some((Instant::now() + *duration, *fault));
+        if let Some(&(after, duration, fault)) = self.plan.get(counted.begun)
+            && counted.requests >= after
+            // What is lost first is the answer to a request that may not be made twice.
+            && (conditional || !matches!(fault, Fault::AnswerLost))
+        {
+            counted.begun += 1;
+            counted.fault = Some((Instant::now() + duration, fault));
         }
         let fault = counted.fault.filter(|(until, _)| Instant::now() < *until).map(|(_, fault)| fault);
         counted.failed += usize::from(fault.is_some());
@@ -158,7 +164,9 @@ fn start(plan: &[Planned], answer: impl Fn(Request<Incoming>) -> Answer + Clone 
             let service = service_fn(move |request: Request<Incoming>| {
                 let (state, answer) = (Arc::clone(&state), answer.clone());
                 async move {
-                    let fault = state.next_fault();
+                    let headers = request.headers();
+                    let conditional = headers.contains_key("if-none-match") || headers.contains_key("if-match");
+                    let fault = state.next_fault(conditional);
                     match fault {
                         Some(Fault::Busy) => {
                             return Ok(Response::builder().status(503).body(Body::from(Vec::new())).unwrap());
