@@ -37,7 +37,7 @@ pub(crate) fn wait(pause: Duration, stop: &AtomicBool) -> bool {
         if stop.load(Ordering::Relaxed) {
             return false;
         }
-        sleep(Duration::from_millis(50).min(pause - begun.elapsed().min(pause)));
+        sleep(Duration::from_millis(50).min(pause.saturating_sub(begun.elapsed())));
     }
     true
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use deep3m_volume::{Region, Volume, open};
 
+use crate::forward::Forward;
 use crate::grey::Normalise;
 use crate::output::{Found, Output};
 use crate::parts::Parts;
@@ -262,7 +263,7 @@ impl Turn<'_> {
         observer: &mut dyn FnMut(PredictEvent),
     ) -> Result<Ended, PredictError> {
         let (blocks, voxels) = (summary.blocks, summary.voxels);
-        let passes = self.job.lanes.first().map_or(0, |lane| lane.passes());
+        let passes = self.job.lanes.first().map_or(0, Forward::passes);
         let (done, voxels_done) = self.queue.progress();
         summary.blocks_before = done;
         observer(PredictEvent::Planned { blocks, done, voxels, voxels_done, passes });
@@ -309,7 +310,7 @@ impl Turn<'_> {
         }
         let (all_live, with) = match self.queue.left()? {
             Left::More => return Ok(None),
-            Left::LeftOut => {
+            Left::Failed => {
                 summary.missing = self.queue.missing("");
                 return Ok(Some(Ended::Missing));
             }

@@ -64,7 +64,7 @@ impl Done {
 }
 
 fn is_log(name: &str) -> bool {
-    name.starts_with(&format!("{FOLDER}/done-")) && name.ends_with(".log")
+    name.starts_with(&format!("{FOLDER}/done-")) && name.strip_suffix(".log").is_some()
 }
 
 /// The logs that one worker writes.

@@ -60,7 +60,7 @@ pub(crate) enum Left {
     /// All is done.
     Nothing,
     /// Only what this worker could not do.
-    LeftOut,
+    Failed,
     /// Blocks that may be taken when asked again.
     More,
     /// Blocks of others, all of them seen to live or not all.
@@ -167,7 +167,9 @@ impl<'a> Queue<'a> {
     /// Gives back what was taken and is not done.
     pub(crate) fn give_back(&self) {
         let mine: Vec<u64> = self.state().mine.iter().copied().collect();
-        mine.into_iter().for_each(|number| self.release(number));
+        for number in mine {
+            self.release(number);
+        }
     }
 
     /// What is left, when there was nothing more to take.
@@ -183,7 +185,7 @@ impl<'a> Queue<'a> {
         let to_do: Vec<usize> =
             open.into_iter().filter(|&i| !state.left_out.contains_key(&self.blocks[i].number)).collect();
         if to_do.is_empty() {
-            return Ok(Left::LeftOut);
+            return Ok(Left::Failed);
         }
         // What others were seen to have while blocks were taken is old.
         if taking.taken > 0 || to_do.iter().any(|index| !taking.held.contains_key(index)) {

@@ -192,7 +192,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Beat> {
 }
 
 fn is_session(name: &str) -> bool {
-    name.starts_with(&format!("{FOLDER}/worker-")) && name.ends_with(".json")
+    name.starts_with(&format!("{FOLDER}/worker-")) && name.strip_suffix(".json").is_some()
 }
 
 fn in_use(notes: &dyn Notes, worker: u32, other: Option<&Holder>) -> PredictError {
