@@ -269,9 +269,12 @@ fn of_model(net: &NetConfig, config: &TrainConfig, validated: [usize; 2]) -> Mod
     let file = heap.take(saved);
     heap.give_all(collected.into_iter().chain([file]));
     heap.give_all(before.into_iter().chain(state).chain(averages).chain(best).chain(measured));
+    // Measured, not derived: the batch after a validation finds no use for the room of the five sets of tensors that came in
+    // between (averaged, with statistics, as candidate, folded, copied), for the kept ones lie in their midst.
+    let scattered = if validates { 5 * tensors } else { 0 };
     ModelCost {
         weights: resting,
-        work: heap.peak().saturating_sub(resting),
+        work: heap.peak().saturating_sub(resting) + scattered,
         threads: net.thread_bytes(side, side),
         kept,
         saving: 2 * saved,

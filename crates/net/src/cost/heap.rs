@@ -65,12 +65,14 @@ impl Default for Heap {
 impl Heap {
     /// Takes `bytes`, with one holder.
     pub fn take(&mut self, bytes: u64) -> Slot {
-        let length = (bytes.saturating_add(8)).next_multiple_of(16).max(32);
+        let mut length = (bytes.saturating_add(8)).next_multiple_of(16).max(32);
         let best = self.gaps.iter().enumerate().filter(|(_, (_, gap))| *gap >= length).min_by_key(|(_, (_, gap))| *gap);
         let start = if let Some((at, &(start, gap))) = best {
             if gap - length >= 32 {
                 self.gaps[at] = (start + length, gap - length);
             } else {
+                // What is left is too small for a gap: it goes with the piece.
+                length = gap;
                 self.gaps.remove(at);
             }
             Some(start)
