@@ -145,7 +145,7 @@ fn submit(engine: &mut dyn Engine, order: &Order) -> Result<()> {
             write_files(engine, &order.folder)?;
             print!("{}", dry_run::commands(engine));
         } else {
-            print!("{}", dry_run::script(engine, &order.folder)?);
+            print!("{}", dry_run::script(engine, &order.folder));
         }
         return Ok(());
     }

@@ -49,9 +49,9 @@ pub(super) struct AwsBatch<'a> {
 
 impl<'a> AwsBatch<'a> {
     pub(super) fn new(order: &'a Order<'a>, flags: &'a Flags) -> Result<Self, SubmitError> {
-        let words = order.line.last_step().into_iter().chain([order.program.clone()]);
-        for word in words.filter(|word| word.contains("Ref::")) {
-            // Batch replaces Ref::name by a parameter of that name.
+        let mut words = order.line.last_step().into_iter().chain([order.program.clone()]);
+        // Batch replaces Ref::name by a parameter of that name.
+        if let Some(word) = words.find(|word| word.contains("Ref::")) {
             return Err(SubmitError::Word { word, found: "Ref::", expected: "which AWS Batch would replace" });
         }
         Ok(Self { order, flags, jobs: None, log_stream: None })

@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use miette::Result;
-
 use super::engine::Engine;
 use super::shell;
 
 /// A script that writes the files and submits them.
-pub(super) fn script(engine: &dyn Engine, folder: &Path) -> Result<String> {
+pub(super) fn script(engine: &dyn Engine, folder: &Path) -> String {
     let folder = folder.to_string_lossy();
     let mut lines = vec!["#!/bin/sh".to_owned(), "set -e".to_owned(), format!("mkdir -p {}", shell::quote(&folder))];
     for file in engine.files() {
@@ -20,10 +18,10 @@ pub(super) fn script(engine: &dyn Engine, folder: &Path) -> Result<String> {
         lines.push(format!("\ncat > {path} <<'{end}'\n{}\n{end}", file.text.trim_end_matches('\n')));
     }
     lines.push(String::new());
-    Ok(format!("{}\n{}", lines.join("\n"), commands(engine)))
+    format!("{}\n{}", lines.join("\n"), commands(engine))
 }
 
 /// The commands alone.
 pub(super) fn commands(engine: &dyn Engine) -> String {
-    engine.commands().iter().map(|line| format!("{line}\n")).collect()
+    engine.commands().join("\n") + "\n"
 }

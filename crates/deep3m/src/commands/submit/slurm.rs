@@ -198,14 +198,13 @@ impl<'a> Slurm<'a> {
             return ended;
         }
         let accounted;
-        let state = match state {
-            Some(state) => state,
-            None => {
-                let arguments = ["--noheader", "--allocations", "--parsable2", "--format=State", "--jobs", job];
-                accounted = self.ask("sacct").call(&arguments).unwrap_or_default();
-                // "CANCELLED by 1000"
-                accounted.split_whitespace().next().unwrap_or_default()
-            }
+        let state = if let Some(state) = state {
+            state
+        } else {
+            let arguments = ["--noheader", "--allocations", "--parsable2", "--format=State", "--jobs", job];
+            accounted = self.ask("sacct").call(&arguments).unwrap_or_default();
+            // "CANCELLED by 1000"
+            accounted.split_whitespace().next().unwrap_or_default()
         };
         match (kind(state), state) {
             (Kind::Waiting, _) => LastStep::Waiting,

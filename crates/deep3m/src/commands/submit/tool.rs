@@ -24,8 +24,9 @@ impl Tool {
 
     /// The command line as one would type it; `arguments` is shell as it stands.
     pub(super) fn line(&self, arguments: &str) -> String {
-        let first: String = self.first.iter().map(|word| format!(" {}", shell::quote(word))).collect();
-        format!("{}{first} {arguments}", self.name)
+        let first = self.first.iter().map(|word| shell::quote(word));
+        let words = std::iter::once(self.name.to_owned()).chain(first).chain([arguments.to_owned()]);
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// Runs it to its end; what it prints.

@@ -121,7 +121,7 @@ impl<'a> View<'a> {
 /// The end of a log, line by line.
 pub(super) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().map(|line| line.rsplit('\r').next().unwrap_or(line)).collect();
-    lines[lines.len().saturating_sub(LINES)..].iter().map(|line| format!("  | {line}\n")).collect()
+    lines[lines.len().saturating_sub(LINES)..].iter().flat_map(|line| ["  | ", line, "\n"]).collect()
 }
 
 #[cfg(test)]
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn the_end_of_a_log() {
         assert_eq!(tail("a\r50 %\rb\nc\n"), "  | b\n  | c\n");
-        let long: String = (0..30).map(|n| format!("{n}\n")).collect();
+        let long = (0..30).map(|n| n.to_string()).collect::<Vec<_>>().join("\n");
         let end = tail(&long);
         assert!(end.starts_with("  | 18\n") && end.ends_with("  | 29\n"), "{end}");
         assert_eq!(tail(""), "");
