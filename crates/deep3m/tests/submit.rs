@@ -454,8 +454,16 @@ fn the_last_attempt_of_a_batch_worker_leaves_the_verdict_to_the_last_step() {
     };
     assert_eq!([run("1", "1"), run("137", "2"), run("0", "1")], [1, 137, 0]);
     assert_eq!([run("1", "3"), run("137", "3"), run("2", "3")], [0, 0, 2]);
-    let expected =
-        ["predict", "--worker=2/3", "--output=s3://lab/out put.zarr", "--", "/data/model", "s3://lab/volume.zarr"];
+    // Three quarters of the container's memory.
+    let expected = [
+        "predict",
+        "--worker=2/3",
+        "--output=s3://lab/out put.zarr",
+        "--memory=11250MiB",
+        "--",
+        "/data/model",
+        "s3://lab/volume.zarr",
+    ];
     assert_eq!(place.calls("deep3m")[0], expected);
 }
 

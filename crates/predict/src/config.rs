@@ -52,9 +52,9 @@ impl PredictConfig {
     pub const MIRROR: u32 = 16;
     /// Default number of sections per block.
     pub const SLAB: u32 = 16;
-    /// Default of [`Self::ahead`].
+    /// Default of [`field@Self::ahead`].
     pub const AHEAD: u32 = 1;
-    /// Default of [`Self::copy_bytes`].
+    /// Default of [`field@Self::copy_bytes`].
     pub const COPY_BYTES: u64 = 256 << 20;
     /// Largest chunk of the output in the plane, in voxels.
     pub const CHUNK: u32 = 256;

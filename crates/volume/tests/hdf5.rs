@@ -268,7 +268,9 @@ fn a_chunk_is_no_larger_than_its_bytes_allow() {
     let writer = create(&path, &spec, false).unwrap();
     writer.write(Index::default(), &Block::new(extent, Voxels::U8(vec![9; extent.len()]))).unwrap();
     writer.finish().unwrap();
-    assert!(fs::metadata(&path).unwrap().len() < 60_000);
+    let len = fs::metadata(&path).unwrap().len();
+    // 45 to 101 kB, by the library that deflates.
+    assert!(len < 110_000, "{len} bytes");
     let corner = Region::new(Index::new(9, 999, 990), Extent::new(1, 1, 10));
     assert_eq!(open(&path).unwrap().read(corner).unwrap().voxels(), &Voxels::U8(vec![9; 10]));
     let larger =

@@ -21,6 +21,7 @@ use crate::parse;
 /// of PNG slices. OME-Zarr and Neuroglancer volumes get resolution levels: each halves the finest axes of the one before
 /// it, so that a viewer shows a large volume at once. The same command goes on with a conversion that was interrupted.
 #[derive(clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = "\
 Examples:
   deep3m convert stack.tif -o stack.zarr

@@ -147,7 +147,7 @@ mod tests {
         let text = std::fs::read(&path).unwrap();
         for cut in 0..=text.len() {
             std::fs::write(&path, &text[..cut]).unwrap();
-            let lines = text[..cut].iter().filter(|&&byte| byte == b'\n').count();
+            let lines = text[..cut].split(|&byte| byte == b'\n').count() - 1;
             let mut log = open(&path, &extents, &grains).unwrap();
             let voxels: usize = boxes[..lines].iter().map(|(_, region)| region.extent.len()).sum();
             assert_eq!(log.voxels(), voxels as u64);
