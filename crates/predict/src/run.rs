@@ -1,11 +1,11 @@
 //! The run over a volume, from its beginning or from where it was stopped.
 
-use std::path::{Path, absolute};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use deep3m_volume::{Region, Volume, open};
+use deep3m_volume::{Region, Volume, absolute, open, same_place};
 
 use crate::forward::Forward;
 use crate::grey::Normalise;
@@ -118,7 +118,7 @@ pub fn predict(
         program: RunIdentity::this_program(),
         model: ensemble.identity().clone(),
         normalisation: grey.description.clone(),
-        volume: absolute(&info.path).unwrap_or_else(|_| info.path.clone()),
+        volume: absolute(&info.path),
         voxel_type: info.voxel_type,
         region: config.region,
         variations: config.variations,
@@ -399,11 +399,3 @@ fn padding(plan: &Plan) -> Option<String> {
 
 /// Binned pixels below which a section is padded in the reference: its training patch.
 const SMALL: u64 = 320;
-
-/// Whether two paths lead to the same file or folder.
-fn same_place(a: &Path, b: &Path) -> bool {
-    match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    }
-}

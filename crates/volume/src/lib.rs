@@ -21,6 +21,7 @@
 //! An open volume keeps decoded pieces, at most [`OpenOptions::cache_bytes`] for all threads together (256 MiB unless
 //! set): many small reads of the same sections decode each section once.
 
+mod address;
 mod binning;
 mod cache;
 pub mod conformance;
@@ -42,6 +43,7 @@ mod variation;
 mod volume;
 mod voxel;
 
+pub use address::{absolute, same_place};
 pub use binning::Binning;
 pub use cropped::crop;
 pub use error::{Place, VolumeError};

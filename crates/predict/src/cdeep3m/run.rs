@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use deep3m_net::Frames;
 use deep3m_volume::formats::slices::SliceWriter;
 use deep3m_volume::{
     Block, Extent, Format, Index, OpenOptions, Region, Volume, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, Voxels,
-    fs, open, open_with,
+    absolute, fs, open, open_with,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -67,7 +67,7 @@ pub fn predict(
         layout: "cdeep3m".to_owned(),
         model: ensemble.identity().clone(),
         normalisation: grey.description,
-        volume: absolute(&info.path).unwrap_or_else(|_| info.path.clone()),
+        volume: absolute(&info.path),
         extent: info.extent,
         variations: config.variations,
     };

@@ -19,10 +19,9 @@ pub(crate) use state::is_state;
 use state::{Found, State};
 pub use work::Work;
 
-use crate::files::Address;
 use crate::formats::{ome_zarr, precomputed};
 use crate::pyramid::{self, Level, Outcome, Reduce};
-use crate::{Extent, Format, OpenOptions, Volume, VolumeError, VolumeSpec, VoxelSize, VoxelType, ZarrLayout};
+use crate::{Extent, Format, OpenOptions, Volume, VolumeError, VolumeSpec, VoxelSize, VoxelType, ZarrLayout, absolute};
 
 /// What a conversion makes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,20 +174,12 @@ pub fn convert(
 fn identity(info: &crate::VolumeInfo, conversion: &Conversion) -> Identity {
     Identity {
         program: format!("deep3m {}", env!("CARGO_PKG_VERSION")),
-        source: place(&info.path),
+        source: absolute(&info.path),
         source_changed: std::fs::metadata(&info.path).and_then(|m| m.modified()).ok(),
         extent: info.extent,
         voxel_type: info.voxel_type,
         voxel_size: info.voxel_size,
         conversion: conversion.clone(),
-    }
-}
-
-/// A path that means the same from every folder; an address with a scheme does as it is.
-fn place(path: &Path) -> PathBuf {
-    match Address::parse(path) {
-        Ok(None) => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
-        _ => path.to_owned(),
     }
 }
 

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::log::Log;
-use super::{Conversion, ConvertError, Identity, place};
+use super::{Conversion, ConvertError, Identity};
 use crate::files::{self, Files, LARGEST_METADATA};
 use crate::formats::slices::SliceWriter;
 use crate::formats::{hdf5, precomputed};
 use crate::pyramid::{self, Level};
-use crate::{Extent, Format, VolumeError, VolumeSpec, VolumeWriter, fs, open};
+use crate::{Extent, Format, VolumeError, VolumeSpec, VolumeWriter, absolute, fs, open, same_place};
 
 const NOTE: &str = ".deep3m-convert.json";
 const LOG: &str = ".deep3m-convert.log";
@@ -70,8 +70,8 @@ impl State {
     /// What is there, and whether it may stay.
     pub(super) fn settle(&self, overwrite: bool) -> Result<Found, ConvertError> {
         let source = &self.identity.source;
-        let out = place(&self.out);
-        if out == *source || source.starts_with(out) {
+        let out = absolute(&self.out);
+        if same_place(&self.out, source) || source.starts_with(out) {
             return Err(ConvertError::OutputIsInput { path: self.out.clone() });
         }
         let name = self.note();
