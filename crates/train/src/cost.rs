@@ -20,6 +20,10 @@ const TILE: u64 = 1 << 20;
 const CELL: u64 = 16;
 /// Cells of that index at most, and the pixels of one's side at least.
 const CELLS: (u64, u64) = (1 << 22, 16);
+/// The threads that make batches share the heap with the network. In which order they take from it differs from run to run,
+/// and so do the gaps between: of one training 240 MB (five of eight runs) or 280 MB (three). The middle of the two, in
+/// hundredths of the work.
+const GAPS_PERCENT: u64 = 18;
 
 /// The memory of a training at its peak, part by part, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -127,7 +131,7 @@ pub fn cost(
     TrainCost {
         program: PROGRAM_BYTES,
         weights: if on_gpu { lanes * one.kept } else { lanes * one.weights },
-        work: if on_gpu { lanes * one.saving } else { lanes * one.work },
+        work: if on_gpu { lanes * one.saving } else { lanes * (one.work + one.work * GAPS_PERCENT / 100) },
         threads: if on_gpu { 0 } else { threads * one.threads },
         // One waits to be taken, one is in the network, one is put together from its patches.
         batches: lanes * ((AHEAD as u64 + 3) * batch + making),
@@ -342,6 +346,6 @@ mod tests {
         let (nets, volumes) = (networks(&config).unwrap(), volumes());
         let host = cost(&nets, &volumes, &config, &[DeviceChoice::Cpu], 0);
         let gpu = cost(&nets, &volumes, &config, &[DeviceChoice::Cuda(0)], 0);
-        assert!(gpu.peak() < host.peak() / 2 && gpu.gpu > host.work && host.gpu == 0);
+        assert!(gpu.peak() < host.peak() / 2 && gpu.gpu > host.work * 100 / (100 + GAPS_PERCENT) && host.gpu == 0);
     }
 }
