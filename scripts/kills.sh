@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A thousand kills (SIGKILL) at random moments of predictions, of several workers on one prediction, and of trainings: every
+# A thousand kills (SIGKILL) at random moments of predictions, of several workers on one prediction, of trainings, and half
+# as many of conversions: every
 # one must end with the bytes of a run that nobody disturbed, and no finished block may be computed again.
 #
 #   scripts/kills.sh [KILLS]
@@ -9,3 +10,4 @@ export DEEP3M_KILLS=${1:-1000}
 
 cargo test --workspace --test kill -- --nocapture --test-threads 2
 cargo test --workspace --lib -- --nocapture kill_tests
+cargo test --workspace --test convert killed -- --nocapture

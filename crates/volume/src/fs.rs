@@ -187,6 +187,28 @@ pub fn sweep(folder: &Path, age: Duration) -> Result<u64, VolumeError> {
     Ok(swept)
 }
 
+/// Removes what a killed process left of a file that it was writing: temporary files of this name that nobody has written
+/// to for `age`.
+pub(crate) fn sweep_file(path: &Path, age: Duration) -> Result<(), VolumeError> {
+    let folder = parent(path);
+    let start = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let mut left = if folder.is_dir() { list(folder)? } else { Vec::new() };
+    left.retain(|path| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with(&start) && is_temporary(name)
+    });
+    let now = if left.is_empty() { None } else { time_there(folder)? };
+    for path in left {
+        let written = fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
+        if let (Some(now), Some(written)) = (now, written)
+            && now.duration_since(written).unwrap_or_default() >= age
+        {
+            remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether a name is that of an [`AtomicFile`] that is not complete: `.name.<process>-<count>.part`.
 pub fn is_temporary(name: &OsStr) -> bool {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());

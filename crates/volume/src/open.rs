@@ -231,8 +231,11 @@ pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<
     };
     let mut entries = if metadata.is_dir() { fs::list(path)? } else { Vec::new() };
     if !overwrite {
-        // What a conversion notes of itself before it begins is not in its way.
-        entries.retain(|entry| !is_state(&entry.file_name().unwrap_or_default().to_string_lossy()));
+        // What a conversion notes of itself before it begins is not in its way, nor what a killed one left of that.
+        entries.retain(|entry| {
+            let name = entry.file_name().unwrap_or_default();
+            !is_state(&name.to_string_lossy()) && !fs::is_temporary(name)
+        });
     }
     if metadata.is_dir() && entries.is_empty() && format.is_folder() {
         return Ok(());

@@ -133,10 +133,12 @@ pub fn convert(
     let grains: Vec<Extent> = writers.iter().map(|writer| writer.grain()).collect();
     let extents: Vec<Extent> = levels.iter().map(|level| level.extent).collect();
     let mut log = state.log(&extents, &grains)?;
+    state.sweep()?;
     let done = log.as_ref().map_or(0, log::Log::voxels);
     event(ConvertEvent::Planned { voxels: summary(0).voxels, done });
     let mut written = 0;
-    let options = OpenOptions::default().cache_bytes(usize::try_from(work.cache_bytes).unwrap_or(usize::MAX));
+    // Boxes hold whole chunks of the level that they are made of: nothing is decoded twice.
+    let options = OpenOptions::default().cache_bytes(0);
     for (number, (level, writer)) in levels.iter().zip(&writers).enumerate() {
         let source = match number {
             0 => Arc::clone(source),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,10 +13,12 @@ use crate::files::{self, Files, LARGEST_METADATA};
 use crate::formats::slices::SliceWriter;
 use crate::formats::{hdf5, precomputed};
 use crate::pyramid::{self, Level};
-use crate::{Extent, Format, VolumeError, VolumeSpec, VolumeWriter, absolute, fs, open, same_place};
+use crate::{Extent, Format, VolumeError, VolumeSpec, VolumeWriter, absolute, fs, is_remote, open, same_place};
 
 const NOTE: &str = ".deep3m-convert.json";
 const LOG: &str = ".deep3m-convert.log";
+/// A file that nobody has written to for so long is abandoned: a conversion writes all the time.
+const ABANDONED: Duration = Duration::from_mins(5);
 
 /// Whether a file in an output is ours, and no part of the volume.
 pub(crate) fn is_state(name: &str) -> bool {
@@ -110,7 +113,10 @@ impl State {
         }
         let slices = matches!(format, Format::PngFolder | Format::TiffFolder);
         if !(slices && found == Found::Begun) {
-            // Stopped before its metadata were whole, a conversion begins anew.
+            if found == Found::Begun && self.is_folder && !is_remote(&self.out) {
+                // Killed before its metadata were whole, a conversion begins anew. All that is there is its own.
+                fs::remove_dir(&self.out)?;
+            }
             open::make_room(&self.out, format, overwrite || found == Found::Begun)?;
             self.write_note(false)?;
         }
@@ -119,6 +125,16 @@ impl State {
             Format::TiffFolder => vec![Box::new(SliceWriter::tiff(&self.out, spec)?)],
             _ => pyramid::create_levels(&self.out, format, spec, levels, zarr, !format.is_folder())?,
         })
+    }
+
+    /// Removes what killed conversions left half-written. The log is locked, so that nobody writes into a folder now; a
+    /// file may be written by another process.
+    pub(super) fn sweep(&self) -> Result<(), VolumeError> {
+        match (is_remote(&self.out), self.is_folder) {
+            (true, _) => Ok(()),
+            (false, true) => fs::sweep(&self.out, Duration::ZERO).map(drop),
+            (false, false) => fs::sweep_file(&self.file, ABANDONED),
+        }
     }
 
     /// The boxes that are done; `None` where the output is one file, which is written anew.

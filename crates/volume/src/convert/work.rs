@@ -7,10 +7,11 @@ use crate::{Extent, OpenOptions, VolumeInfo};
 
 /// What is held of a source whose pieces are small: enough to keep all threads busy, little enough for a laptop.
 const USUAL_BYTES: u64 = 64 << 20;
-/// A box is read while one is written, and what is written is encoded beside it.
-const BOXES: u64 = 3;
+/// A box is read while one is written, and what is written is encoded beside it; as much again for the gaps that threads
+/// leave, which take from the heap in any order.
+const BOXES: u64 = 4;
 /// A codec's own tables, for each thread.
-const CODEC_BYTES: u64 = 2 << 20;
+const CODEC_BYTES: u64 = 4 << 20;
 
 /// How much of a conversion is held at a time. The output does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
