@@ -12,7 +12,8 @@ use clap::{Parser, Subcommand};
 
 /// Segments 3D microscopy: train on a few labelled slices, predict volumes of any size, measure the result.
 ///
-/// Images and labels are folders of PNG or TIFF slices, TIFF stacks or OME-Zarr. Results go to standard output, progress
+/// Volumes are folders of PNG or TIFF slices, TIFF stacks, HDF5, MRC, OME-Zarr or Neuroglancer precomputed, the last two also in
+/// object storage. Results go to standard output, progress
 /// and notices to standard error. An interrupted command goes on where it was when it is given again.
 #[derive(Parser)]
 #[command(

@@ -36,7 +36,7 @@ Examples:
 pub(crate) struct Args {
     /// Folder of a trained model
     model: PathBuf,
-    /// Folder of slices, TIFF stack or OME-Zarr
+    /// Volume to predict: folder of slices, .tif, .h5:/dataset, .mrc, OME-Zarr, precomputed, or s3://… and the like
     volume: PathBuf,
     /// Where to write the probability
     #[arg(short, long, value_name = "OUT")]

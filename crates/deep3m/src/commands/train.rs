@@ -23,7 +23,7 @@ use watch::{Watch, scores_text};
 
 /// Train a model on a labelled stack
 ///
-/// Images and labels are folders of PNG or TIFF slices, TIFF stacks or OME-Zarr of the same size. Labels have two values
+/// Images and labels are volumes of the same size, in any format that is read. Labels have two values
 /// (0 and 1, 0 and 255, a palette, true and false). Three networks are trained, which see 1, 3 and 5 sections; for
 /// single images give --frames 1. The same command goes on with a training that was interrupted.
 #[derive(clap::Args)]

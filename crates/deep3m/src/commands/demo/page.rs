@@ -52,7 +52,7 @@ pub(super) fn write(out: &Path, results: &Results) -> Result<PathBuf> {
             run_table(results),
             Part::Commands {
                 heading: "The same with your data".to_owned(),
-                caption: "Images and labels are folders of slices, TIFF stacks or OME-Zarr.".to_owned(),
+                caption: "Images and labels are folders of slices, TIFF stacks, HDF5, MRC, OME-Zarr or precomputed volumes.".to_owned(),
                 lines: vec![
                     "deep3m train images/ labels/ -o model --minutes 30".to_owned(),
                     "deep3m predict model volume.tif -o result.zarr".to_owned(),

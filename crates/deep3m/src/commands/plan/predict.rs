@@ -30,7 +30,7 @@ Examples:
 pub(super) struct Args {
     /// Folder of a trained model
     model: PathBuf,
-    /// Folder of slices, TIFF stack or OME-Zarr
+    /// Volume to predict: folder of slices, .tif, .h5:/dataset, .mrc, OME-Zarr, precomputed, or s3://… and the like
     #[arg(required_unless_present = "shape")]
     volume: Option<PathBuf>,
     /// Size of a volume that is not there, instead of VOLUME
