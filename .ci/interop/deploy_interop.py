@@ -27,7 +27,7 @@ TOOLS = Path(sys.executable).parent
 FULL = ["--workers=8", "--worker-cpus=4", "--worker-memory=16GB", "--worker-gpus=1", "--device=cpu", "--variations=4"]
 KUBERNETES = ["kubernetes", "/data/my model", "/data/it's.zarr", "-o", "/data/$(out).zarr", "--image=r.example/deep3m:0.1",
               "--pvc=microscopy:/data", "--pvc=more:/more"]
-BATCH = ["aws-batch", "/data/my model", "s3://lab/it's.zarr", "-o", "s3://lab/$(out).zarr", "--image=r.example/deep3m:0.1",
+BATCH = ["aws-batch", "/data/my model", "s3://lab/it's.zarr", "-o", "/data/$(out).zarr", "--image=r.example/deep3m:0.1",
          "--queue=gpu", "--efs=fs-0123456789:/data"]
 SLURM = ["slurm", "my model", "it's.zarr", "-o", "$(out).zarr", "--setup=module load cuda", "--time=4:00:00"]
 

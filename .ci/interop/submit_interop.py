@@ -117,7 +117,7 @@ def main():
 
     environment = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "eu-west-1",
                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "AWS_EC2_METADATA_DISABLED": "true"}
-    words = ["aws-batch", "/data/my model", "s3://lab/it's.zarr", "-o", "s3://lab/$(out).zarr", "--queue=gpu",
+    words = ["aws-batch", "/data/my model", "s3://lab/it's.zarr", "-o", "/data/$(out).zarr", "--queue=gpu",
              "--efs=fs-0123456789:/data", f"--engine-arg=--endpoint-url={address}", *common]
     sent, files = submit(deep3m, words, environment)
     definition = {"jobDefinition": "arn:aws:batch:x:1:job-definition/d:7"}

@@ -114,7 +114,7 @@ const BATCH: [&str; 15] = [
     "/data/model",
     "s3://lab/volume.zarr",
     "-o",
-    "s3://lab/out put.zarr",
+    "/data/out put.zarr",
     "--workers",
     "3",
     "--poll",
@@ -329,7 +329,17 @@ fn what_cannot_work_is_refused_before_anything_is_submitted() {
     };
     assert!(kubernetes("volume.tif", "/data/o").contains("volume.tif: found a relative path"));
     assert!(kubernetes("/data/v", "/tmp/o").contains("/tmp/o: lies in no mount"));
-    let words = ["aws-batch", "/m", "s3://b/Ref::x", "-o", "s3://b/o", "--workers=2", "--queue=q", "--image=i"];
+    let words = [
+        "aws-batch",
+        "/m",
+        "s3://b/Ref::x",
+        "-o",
+        "/d/o",
+        "--efs=fs-0123456789:/d",
+        "--workers=2",
+        "--queue=q",
+        "--image=i",
+    ];
     assert!(place.fails(&words, 1).contains("Ref::"));
     let layout = place.fails(&[&SLURM[..], &["--layout=cdeep3m"]].concat(), 1);
     assert!(layout.contains("--layout cdeep3m"), "{layout}");
@@ -458,7 +468,7 @@ fn the_last_attempt_of_a_batch_worker_leaves_the_verdict_to_the_last_step() {
     let expected = [
         "predict",
         "--worker=2/3",
-        "--output=s3://lab/out put.zarr",
+        "--output=/data/out put.zarr",
         "--memory=11250MiB",
         "--",
         "/data/model",

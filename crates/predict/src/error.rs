@@ -111,6 +111,16 @@ pub enum PredictError {
         /// The largest that works.
         most: u64,
     },
+    /// An output in object storage.
+    #[error(
+        "{}: found an output in object storage; expected a folder that all workers see. Predict into a folder, then copy it: \
+         deep3m convert FOLDER.zarr -o {}",
+        path.display(), path.display()
+    )]
+    RemoteOutput {
+        /// The output.
+        path: PathBuf,
+    },
     /// The output would replace the volume that is predicted.
     #[error("{}: is the volume to predict; choose another output", path.display())]
     OutputIsInput {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use deep3m_volume::{Region, Volume, absolute, open, same_place};
+use deep3m_volume::{Region, Volume, absolute, is_remote, open, same_place};
 
 use crate::forward::Forward;
 use crate::grey::Normalise;
@@ -109,6 +109,9 @@ pub fn predict(
     let region = config.region.unwrap_or(Region::whole(info.extent));
     if region.is_empty() || !region.fits(info.extent) {
         return Err(PredictError::Region { path: info.path.clone(), region, extent: info.extent });
+    }
+    if is_remote(out) {
+        return Err(PredictError::RemoteOutput { path: out.to_owned() });
     }
     if same_place(out, &info.path) {
         return Err(PredictError::OutputIsInput { path: out.to_owned() });

@@ -14,12 +14,15 @@ mod server;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deep3m_volume::conformance::{Candidate, check_format};
+use deep3m_volume::convert::{Conversion, ConvertError, ConvertEvent, Work, convert};
+use deep3m_volume::pyramid::Reduce;
 use deep3m_volume::{
     Block, Extent, Format, Index, Notes, OpenOptions, Region, VolumeError, VolumeSpec, VolumeWriter, VoxelSize,
-    VoxelType, Voxels, create, create_as, open, open_with, reopen,
+    VoxelType, Voxels, ZarrLayout, create, create_as, open, open_with, reopen,
 };
 use server::{Fault, Server, files, s3};
 
@@ -190,6 +193,52 @@ fn part_volumes() {
     }
     // A level of an image, by itself.
     assert_eq!(open(Path::new("s3://em-data/fixtures/sharded.zarr/0")).unwrap().info().extent, Extent::new(3, 21, 34));
+}
+
+#[test]
+fn conversions_end_in_object_storage() {
+    let (_folder, server) = bucket(&[]);
+    passes("part_conversions", &server, &[]);
+}
+
+#[test]
+#[ignore = "started by another test"]
+fn part_conversions() {
+    if address().is_none() {
+        return;
+    }
+    let source = open(&fixture("sharded.zarr")).unwrap();
+    let work = Work { bytes: 1, cache_bytes: 0 };
+    for (format, out) in
+        [(Format::OmeZarr, "s3://em-data/made.zarr"), (Format::Precomputed, "s3://em-data/made.precomputed")]
+    {
+        let zarr = ZarrLayout::default();
+        let conversion =
+            Conversion { format, chunk: Some(Extent::new(2, 16, 16)), levels: None, reduce: Reduce::Mean, zarr };
+        // Stopped after every box, and gone on with.
+        let (mut stops, mut now) = (0, 0);
+        let summary = loop {
+            let stop = AtomicBool::new(false);
+            let mut event = |event: ConvertEvent| {
+                if let ConvertEvent::Written { voxels } = event {
+                    now += voxels;
+                    stop.store(true, Ordering::Relaxed);
+                }
+            };
+            match convert(&source, Path::new(out), &conversion, false, work, &stop, &mut event) {
+                Err(ConvertError::Interrupted { .. }) => stops += 1,
+                other => break other.unwrap(),
+            }
+            assert!(stops < 100);
+        };
+        assert!(stops > 3 && summary.levels.len() > 1, "{stops} stops, {:?}", summary.levels);
+        assert_eq!(now, summary.voxels, "no box is written twice");
+        let made = open(Path::new(out)).unwrap();
+        let all = Region::whole(made.info().extent);
+        assert_eq!(made.read(all).unwrap(), source.read(all).unwrap(), "{out}");
+        let again = convert(&source, Path::new(out), &conversion, false, work, &AtomicBool::new(false), &mut |_| ());
+        assert_eq!(again.unwrap().voxels_now, 0);
+    }
 }
 
 #[test]

@@ -53,8 +53,8 @@ enum Which {
 
 /// As a SLURM job array
 ///
-/// MODEL, VOLUME and OUT must lie on a file system that all nodes see under the same name, or be addresses such as
-/// s3://. Scripts and logs go to OUT.submit/. All other options are those of `deep3m predict`.
+/// MODEL, VOLUME and OUT must lie on a file system that all nodes see under the same name; VOLUME may be an address such
+/// as s3://. Scripts and logs go to OUT.submit/. All other options are those of `deep3m predict`.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = "\
@@ -74,8 +74,8 @@ struct SlurmArgs {
 
 /// As a Kubernetes indexed Job
 ///
-/// MODEL, VOLUME and OUT are paths as the containers see them (below a --pvc, or in the image) or addresses such as
-/// s3://. All other options are those of `deep3m predict`.
+/// MODEL, VOLUME and OUT are paths as the containers see them (below a --pvc, or in the image); VOLUME may be an address
+/// such as s3://. All other options are those of `deep3m predict`.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = "\
@@ -95,16 +95,16 @@ struct KubernetesArgs {
 
 /// As an AWS Batch array job
 ///
-/// MODEL, VOLUME and OUT are paths as the containers see them (below an --efs, or in the image) or addresses such as
-/// s3://. All other options are those of `deep3m predict`.
+/// MODEL, VOLUME and OUT are paths as the containers see them (below an --efs, or in the image); VOLUME may be an address
+/// such as s3://. All other options are those of `deep3m predict`.
 #[derive(clap::Args)]
 #[group(skip)]
 #[command(after_help = "\
 Examples:
-  deep3m submit aws-batch /data/model s3://lab/volume.zarr -o s3://lab/result.zarr --workers 8 \\
+  deep3m submit aws-batch /data/model s3://lab/volume.zarr -o /data/result.zarr --workers 8 \\
       --queue gpu-queue --image 123456789012.dkr.ecr.eu-west-1.amazonaws.com/deep3m:0.1 --efs fs-0123456789:/data \\
       --worker-gpus 1 --device cuda:0 --job-role arn:aws:iam::123456789012:role/deep3m
-  deep3m submit aws-batch /data/model s3://lab/volume.zarr -o s3://lab/result.zarr --workers 8 \\
+  deep3m submit aws-batch /data/model s3://lab/volume.zarr -o /data/result.zarr --workers 8 \\
       --queue cpu-queue --image registry.example/deep3m:0.1 --efs fs-0123456789:/data --dry-run")]
 struct AwsBatchArgs {
     #[command(flatten)]

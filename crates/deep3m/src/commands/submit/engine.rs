@@ -190,8 +190,9 @@ impl<'a> Order<'a> {
         let line = prepare(line, memory)?;
         let mounted = |path: &str| is_address(path) || mounts.iter().any(|mount| mount.holds(path));
         let output = line.value("output").to_owned();
-        if !mounted(&output) {
-            let advice = "Give --pvc or --efs with the folder above it, or an address such as s3://bucket/result.zarr";
+        // Workers share notes in the folder of the output, which object storage does not hold yet.
+        if is_address(&output) || !mounted(&output) {
+            let advice = "Give --pvc or --efs with the folder above it";
             return Err(SubmitError::Unmounted { path: output, advice });
         }
         for input in ["model", "volume"].map(|id| line.value(id)).into_iter().filter(|path| !mounted(path)) {
