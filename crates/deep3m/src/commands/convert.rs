@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Resolution levels at most, the volume itself counted [default: down to a level that fits one chunk]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     levels: Option<u16>,
-    /// Chunk size in voxels [default: 32,128,128, or fewer sections for thick ones]
+    /// Chunk size in voxels [default: 32,128,128; 64,64,64 for .precomputed]
     #[arg(long, value_name = "z,y,x", value_parser = parse::extent)]
     chunk: Option<Extent>,
     /// Write OME-Zarr 0.4 (Zarr v2) for older programs, instead of 0.5
