@@ -329,6 +329,12 @@ fn what_cannot_work_is_refused_before_anything_is_submitted() {
     };
     assert!(kubernetes("volume.tif", "/data/o").contains("volume.tif: found a relative path"));
     assert!(kubernetes("/data/v", "/tmp/o").contains("/tmp/o: lies in no mount"));
+    let refused = kubernetes("/data/v", "s3://lab/o.tif");
+    assert!(
+        refused.contains("s3://lab/o.tif: found another format") && refused.contains("deep3m convert"),
+        "{refused}"
+    );
+    assert!(kubernetes("/data/v", "https://lab/o.zarr").contains("to read from only"));
     let words = [
         "aws-batch",
         "/m",

@@ -111,15 +111,17 @@ pub enum PredictError {
         /// The largest that works.
         most: u64,
     },
-    /// An output in object storage.
+    /// An output in object storage that is not written there.
     #[error(
-        "{}: found an output in object storage; expected a folder that all workers see. Predict into a folder, then copy it: \
-         deep3m convert FOLDER.zarr -o {}",
+        "{}: found {found} in object storage; expected OME-Zarr of the whole volume (a name ending in .zarr). Predict into \
+         a folder, then copy it: deep3m convert FOLDER.zarr -o {}",
         path.display(), path.display()
     )]
     RemoteOutput {
         /// The output.
         path: PathBuf,
+        /// What it would be.
+        found: &'static str,
     },
     /// The output would replace the volume that is predicted.
     #[error("{}: is the volume to predict; choose another output", path.display())]

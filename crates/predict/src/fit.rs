@@ -12,8 +12,7 @@ use serde::Serialize;
 use crate::cost::{self, MemoryCost, Networks};
 use crate::output::Output;
 use crate::plan::Plan;
-use crate::run_note::{RUN_FILE, RunNote};
-use crate::{PredictConfig, PredictError, RunIdentity};
+use crate::{PredictConfig, PredictError};
 
 /// Tiles to choose from, in bins, the largest first.
 const TILES: [u32; 10] = [1024, 768, 640, 512, 384, 320, 256, 192, 128, 64];
@@ -55,7 +54,10 @@ pub fn fit(
     if info.extent.is_empty() {
         return Err(PredictError::Empty { path: info.path.clone(), extent: info.extent });
     }
-    let copied = out.is_some_and(|out| Output::new(out, config.region).is_copied());
+    let copied = match out {
+        Some(out) => Output::new(out, config.region)?.is_copied(),
+        None => false,
+    };
     let begun = out.filter(|_| !config.overwrite).and_then(|out| begun(out, config));
     let is_begun = begun.is_some();
     let config = &begun.unwrap_or_else(|| config.clone());
@@ -106,10 +108,7 @@ fn usual_cache(networks: &Networks, info: &VolumeInfo, config: &PredictConfig) -
 
 /// The settings with the blocks of the prediction that `out` holds, where it holds one and the settings leave them open.
 fn begun(out: &Path, config: &PredictConfig) -> Option<PredictConfig> {
-    let output = Output::new(out, config.region);
-    let notes = [output.store().join(RUN_FILE), output.note_of_result()];
-    let note = notes.iter().find_map(|note| RunNote::<RunIdentity>::read_file(note).ok().flatten())?;
-    let plan = note.run.plan;
+    let plan = Output::new(out, config.region).ok()?.begun()?.plan;
     let of = |given: Option<u32>, found: u64| given.or(u32::try_from(found).ok());
     let (tile, slab) = (of(config.tile, plan.tile), of(config.slab, plan.slab));
     Some(PredictConfig { tile, slab, ..config.clone() })

@@ -29,15 +29,15 @@ pub struct HowFar {
 /// # Errors
 /// [`PredictError::DamagedRun`], or a note that cannot be read.
 pub fn how_far(out: &Path, region: Option<Region>) -> Result<Option<HowFar>, PredictError> {
-    let notes = Output::new(out, region).notes();
-    let Some(note) = RunNote::<RunIdentity>::read(notes.as_ref(), RUN_FILE)? else { return Ok(None) };
+    let notes = Output::new(out, region)?.notes();
+    let Some(note) = RunNote::<RunIdentity>::read(&notes, RUN_FILE)? else { return Ok(None) };
     let plan = Plan::new(note.run.plan);
     let all = note.run.plan.extent;
     let region = note.run.region.unwrap_or(Region::whole(all));
     let Some(blocks) = count(all, plan.core()).filter(|&blocks| blocks <= MOST_BLOCKS) else { return Ok(None) };
     let mut done = Done::default();
     if !note.finished {
-        done.read(notes.as_ref(), blocks, None)?;
+        done.read(&notes, blocks, None)?;
     }
     let (mut voxels, mut voxels_done) = (0, 0);
     for block in plan.blocks_meeting(region) {

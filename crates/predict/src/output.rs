@@ -3,6 +3,8 @@
 //! Blocks go to an OME-Zarr volume of the whole volume's size, whose chunks lie as the blocks do. Where that is what is
 //! asked for (`OUT.zarr`, no region), it is the output itself, to look at while it grows. Otherwise it lies in a scratch
 //! folder `OUT.partial/` beside the output, and is copied into the wanted format (and cut to the region) in the end.
+//!
+//! In object storage nothing can be renamed: there the blocks go straight to the output only.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,24 +13,36 @@ use std::time::Duration;
 
 use deep3m_volume::formats::ome_zarr::ZarrWriter;
 use deep3m_volume::{
-    Extent, OpenOptions, Region, Volume, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, create, crop, fs,
-    open_with,
+    Extent, Notes, OpenOptions, Region, Volume, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, create,
+    crop, fs, is_remote, open_with, remove_zarr,
 };
 use serde_json::json;
 
-use crate::notes::{LocalNotes, Notes};
 use crate::parts::Parts;
 use crate::run_note::{RUN_FILE, RunNote};
-use crate::workers::{FOLDER, check_unused};
+use crate::workers::{FOLDER, Presence, check_unused};
 use crate::{PredictError, RunIdentity};
 
 /// The places of an output.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Output {
     /// What was asked for.
     out: PathBuf,
     /// The scratch folder; `None` where blocks go straight to the output.
     scratch: Option<PathBuf>,
+    /// Whether it lies in object storage.
+    remote: bool,
+    /// Beside the blocks.
+    notes: Arc<Notes>,
+    presence: Presence,
+}
+
+/// Whether a prediction can be written to an address, as far as its name says.
+///
+/// # Errors
+/// [`PredictError::RemoteOutput`]; an address that cannot be written to.
+pub fn check_output(out: &Path, region: Option<Region>) -> Result<(), PredictError> {
+    Output::new(out, region).map(|_| ())
 }
 
 /// What is at an output.
@@ -41,27 +55,53 @@ pub(crate) enum Found {
 }
 
 impl Output {
-    pub(crate) fn new(out: &Path, region: Option<Region>) -> Self {
-        let zarr = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zarr"));
+    /// # Errors
+    /// [`PredictError::RemoteOutput`]; an address that cannot be written to.
+    pub(crate) fn new(out: &Path, region: Option<Region>) -> Result<Self, PredictError> {
+        let (zarr, remote) =
+            (out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zarr")), is_remote(out));
+        let refuse = |found| Err(PredictError::RemoteOutput { path: out.to_owned(), found });
+        match region {
+            _ if remote && !zarr => return refuse("another format than OME-Zarr"),
+            Some(_) if remote => return refuse("the prediction of a region"),
+            _ => {}
+        }
         let mut name = out.file_name().unwrap_or_default().to_owned();
         name.push(".partial");
         let scratch = (!zarr || region.is_some()).then(|| out.with_file_name(name));
-        Self { out: out.to_owned(), scratch }
+        let store = store(out, scratch.as_deref());
+        let presence = if remote { Presence::Processes } else { Presence::beside(&store) };
+        Ok(Self { out: out.to_owned(), scratch, remote, notes: Arc::new(Notes::at(&store)?), presence })
     }
 
     /// The volume that blocks are written to.
     pub(crate) fn store(&self) -> PathBuf {
-        self.scratch.as_ref().map_or_else(|| self.out.clone(), |scratch| scratch.join("blocks.zarr"))
+        store(&self.out, self.scratch.as_deref())
     }
 
     /// The notes beside the blocks.
-    pub(crate) fn notes(&self) -> Arc<dyn Notes> {
-        Arc::new(LocalNotes::new(&self.store()))
+    pub(crate) fn notes(&self) -> Arc<Notes> {
+        self.notes.clone()
     }
 
     /// Where processes of one machine know of each other.
-    pub(crate) fn presence(&self) -> PathBuf {
-        self.store().join(FOLDER)
+    pub(crate) const fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// The run that is here, as far as it is, if any can be read.
+    pub(crate) fn begun(&self) -> Option<RunIdentity> {
+        let of_blocks = RunNote::read(&self.notes, RUN_FILE).ok().flatten();
+        let note = of_blocks.or_else(|| self.result().ok().flatten())?;
+        Some(note.run)
+    }
+
+    /// The note of a finished output.
+    fn result(&self) -> Result<Option<RunNote>, PredictError> {
+        match self.scratch {
+            None => RunNote::read(&self.notes, RUN_FILE),
+            Some(_) => RunNote::read_file(&self.note_of_result()),
+        }
     }
 
     /// Whether the output is made from the blocks in the end.
@@ -70,7 +110,7 @@ impl Output {
     }
 
     /// The note of a finished output: inside a folder, beside a file.
-    pub(crate) fn note_of_result(&self) -> PathBuf {
+    fn note_of_result(&self) -> PathBuf {
         if self.out.is_file() || self.out.extension().is_some_and(is_tiff) {
             let mut name = self.out.file_name().unwrap_or_default().to_owned();
             name.push(format!(".{RUN_FILE}"));
@@ -81,13 +121,12 @@ impl Output {
 
     /// Looks at what is there, and clears away what may be replaced; nothing is removed without `overwrite`.
     pub(crate) fn settle(&self, run: &RunIdentity, overwrite: bool) -> Result<Found, PredictError> {
-        let found = self.look(&self.out, &self.note_of_result(), run, overwrite)?;
+        let found = self.look(&self.out, run, overwrite)?;
         if found == Found::Finished && !overwrite {
             return Ok(Found::Finished);
         }
         if self.scratch.is_some() {
-            let store = self.store();
-            let blocks = self.look(&store, &store.join(RUN_FILE), run, overwrite)?;
+            let blocks = self.look(&self.store(), run, overwrite)?;
             // The old result stays until the new one takes its place.
             if blocks == Found::Finished {
                 return Ok(Found::Open);
@@ -100,34 +139,39 @@ impl Output {
 
     /// Whether the output is this run's, complete: another worker may have ended it.
     pub(crate) fn is_finished(&self, run: &RunIdentity) -> Result<bool, PredictError> {
-        let note = RunNote::<RunIdentity>::read_file(&self.note_of_result())?;
-        Ok(note.is_some_and(|note| note.finished && note.run.differences(run).is_empty()))
+        Ok(self.result()?.is_some_and(|note| note.finished && note.run.differences(run).is_empty()))
     }
 
     /// What is at one place. With `overwrite`, another run in the place of the blocks is removed.
-    fn look(&self, place: &Path, note: &Path, run: &RunIdentity, overwrite: bool) -> Result<Found, PredictError> {
+    fn look(&self, place: &Path, run: &RunIdentity, overwrite: bool) -> Result<Found, PredictError> {
         let is_store = place == self.store();
-        if !place.exists() {
+        if !self.remote && !place.exists() {
             return Ok(Found::Open);
         }
-        let mut found = RunNote::<RunIdentity>::read_file(note);
-        if matches!(found, Ok(None)) && !is_empty_folder(place) {
+        let read = || if is_store { RunNote::<RunIdentity>::read(&self.notes, RUN_FILE) } else { self.result() };
+        let is_empty = || if self.remote { self.notes.is_empty() } else { Ok(is_empty_folder(place)) };
+        let mut found = read();
+        // Looked at once: whoever begins after that is met when the note is made.
+        let empty = matches!(found, Ok(None)) && is_empty()?;
+        if matches!(found, Ok(None)) && !empty {
             // Another worker may have begun since: its note is the first thing there.
-            found = RunNote::read_file(note);
+            found = read();
         }
         let problem = match found {
             Ok(Some(note)) => match note.run.differences(run) {
                 same if same.is_empty() => return Ok(if note.finished { Found::Finished } else { Found::Open }),
                 differs => PredictError::AnotherRun { path: place.to_owned(), differs },
             },
-            Ok(None) if is_empty_folder(place) || !place.exists() => return Ok(Found::Open),
+            Ok(None) if empty || (!self.remote && !place.exists()) => return Ok(Found::Open),
             Ok(None) => PredictError::Occupied { path: place.to_owned() },
             Err(damaged) => damaged,
         };
         if !overwrite {
             return Err(problem);
         }
-        self.check_replaceable(place)?;
+        if !self.remote {
+            self.check_replaceable(place)?;
+        }
         if is_store {
             self.remove(place)?;
         }
@@ -148,8 +192,14 @@ impl Output {
     }
 
     fn remove(&self, place: &Path) -> Result<(), PredictError> {
+        if self.remote {
+            check_unused(&self.notes, &self.presence)?;
+            self.notes.remove_folder(FOLDER)?;
+            Parts::remove(&self.notes)?;
+            return Ok(remove_zarr(place)?);
+        }
         self.check_replaceable(place)?;
-        check_unused(&LocalNotes::new(place), &place.join(FOLDER))?;
+        check_unused(&Notes::at(place)?, &Presence::beside(place))?;
         Ok(remove(place)?)
     }
 
@@ -161,16 +211,18 @@ impl Output {
         chunk: Extent,
         voxel_size: Option<VoxelSize>,
     ) -> Result<(ZarrWriter, bool), PredictError> {
-        let (store, notes) = (self.store(), self.notes());
-        fs::create_dir(&store)?;
-        let begins = RunNote::begin(run.clone()).create(notes.as_ref(), RUN_FILE)?;
-        if let (false, Some(note)) = (begins, RunNote::<RunIdentity>::read(notes.as_ref(), RUN_FILE)?) {
+        let (store, notes) = (self.store(), &self.notes);
+        if !self.remote {
+            fs::create_dir(&store)?;
+        }
+        let begins = RunNote::begin(run.clone()).create(notes, RUN_FILE)?;
+        if let (false, Some(note)) = (begins, RunNote::<RunIdentity>::read(notes, RUN_FILE)?) {
             let differs = note.run.differences(run);
             if !differs.is_empty() {
                 return Err(PredictError::AnotherRun { path: store, differs });
             }
         }
-        if store.join("zarr.json").is_file() {
+        if notes.read("zarr.json")?.is_some() {
             return Ok((ZarrWriter::reopen(&store)?, !begins));
         }
         // Two that do this at once write the same bytes.
@@ -190,7 +242,7 @@ impl Output {
         progress: &mut dyn FnMut(u64),
     ) -> Result<bool, PredictError> {
         let (store, run) = (self.store(), &note.run);
-        note.write(self.notes().as_ref(), RUN_FILE)?;
+        note.write(&self.notes, RUN_FILE)?;
         let Some(scratch) = &self.scratch else { return Ok(true) };
         let blocks = open_with(&store, &OpenOptions::default().cache_bytes(bytes as usize))?;
         let voxel_size = blocks.info().voxel_size;
@@ -223,13 +275,15 @@ impl Output {
 
     /// Removes temporary files of killed processes that were last written at least `age` ago.
     pub(crate) fn sweep(&self, age: Duration) -> Result<(), PredictError> {
-        fs::sweep(&self.store(), age)?;
+        if !self.remote {
+            fs::sweep(&self.store(), age)?;
+        }
         Ok(())
     }
 
     /// As [`Self::clear_up`], unless somebody makes the output anew in this moment, or still waits for it.
     pub(crate) fn clear_up_unused(&self) -> Result<(), PredictError> {
-        if check_unused(self.notes().as_ref(), &self.presence()).is_err() {
+        if check_unused(&self.notes, &self.presence).is_err() {
             return Ok(());
         }
         self.clear_up()
@@ -240,9 +294,16 @@ impl Output {
         if let Some(scratch) = &self.scratch {
             return Ok(clear(scratch)?);
         }
-        Parts::remove(&self.out)?;
+        Parts::remove(&self.notes)?;
+        if self.remote {
+            return Ok(self.notes.remove_folder(FOLDER)?);
+        }
         Ok(clear(&self.out.join(FOLDER))?)
     }
+}
+
+fn store(out: &Path, scratch: Option<&Path>) -> PathBuf {
+    scratch.map_or_else(|| out.to_owned(), |scratch| scratch.join("blocks.zarr"))
 }
 
 /// Removes a file or a folder, if it is there.

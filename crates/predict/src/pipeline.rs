@@ -335,13 +335,12 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notes::LocalNotes;
     use crate::plan::{Plan, PlanSettings};
     use crate::testing::{BoxBlur, Cells, MemoryVolume, MemoryWriter, blur_in_one_piece};
-    use crate::workers::{FOLDER, Left, Session, WorkerConfig};
+    use crate::workers::{Left, Presence, Session, WorkerConfig};
     use crate::{Ensemble, ForegroundModel, ModelIdentity, PredictConfig, VariationCount};
     use deep3m_net::{Frames, Normalisation};
-    use deep3m_volume::{Binning, Extent, Index, VoxelType};
+    use deep3m_volume::{Binning, Extent, Index, Notes, VoxelType};
     use proptest::prelude::*;
     use std::path::Path;
 
@@ -358,9 +357,9 @@ mod tests {
 
     /// The queue of the only worker.
     fn alone<'a>(folder: &Path, blocks: &'a [PlannedBlock], region: Region, numbers: usize) -> Queue<'a> {
-        let (notes, config) = (Arc::new(LocalNotes::new(folder)), WorkerConfig::default());
+        let (notes, config) = (Arc::new(Notes::at(folder).unwrap()), WorkerConfig::default());
         let stop = AtomicBool::new(false);
-        let session = Session::open(notes, &folder.join(FOLDER), &config, &stop, &mut |_| {}).unwrap().unwrap();
+        let session = Session::open(notes, &Presence::beside(folder), &config, &stop, &mut |_| {}).unwrap().unwrap();
         Queue::new(blocks, region, numbers as u64, config.worker, Arc::new(session), &[], || false).unwrap()
     }
 
@@ -377,7 +376,7 @@ mod tests {
         let grey = ensemble.grey(volume).unwrap();
         let forward = ensemble.forward(config);
         let folder = tempfile::tempdir().unwrap();
-        let parts = Parts::new(folder.path(), std::time::Duration::ZERO);
+        let parts = Parts::new(Arc::new(Notes::at(folder.path()).unwrap()), std::time::Duration::ZERO);
         let lanes = [forward];
         let ahead = config.ahead();
         let job = Job { volume, lanes: &lanes, normalise: &*grey.apply, region, writer: &writer, parts: &parts, ahead };
@@ -546,7 +545,7 @@ mod tests {
         let (whole, _) = run_in_memory(&ensemble, &volume, *plan.settings(), &config, region);
         let (lanes, grey) = (ensemble.lanes(&config), ensemble.grey(&volume).unwrap());
         let folder = tempfile::tempdir().unwrap();
-        let parts = Parts::new(folder.path(), Duration::ZERO);
+        let parts = Parts::new(Arc::new(Notes::at(folder.path()).unwrap()), Duration::ZERO);
         let blocks: Vec<_> = plan.blocks().collect();
         assert_eq!(blocks.len(), 1);
         // Stopped in the third section, then to the end.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use deep3m_volume::{Region, Volume, absolute, is_remote, open, same_place};
+use deep3m_volume::{Region, Volume, absolute, open, same_place};
 
 use crate::forward::Forward;
 use crate::grey::Normalise;
@@ -110,9 +110,6 @@ pub fn predict(
     if region.is_empty() || !region.fits(info.extent) {
         return Err(PredictError::Region { path: info.path.clone(), region, extent: info.extent });
     }
-    if is_remote(out) {
-        return Err(PredictError::RemoteOutput { path: out.to_owned() });
-    }
     if same_place(out, &info.path) {
         return Err(PredictError::OutputIsInput { path: out.to_owned() });
     }
@@ -131,7 +128,7 @@ pub fn predict(
     let blocks: Vec<PlannedBlock> = plan.blocks_meeting(region).collect();
     let mut summary =
         PredictSummary { voxels: region.extent.len() as u64, blocks: blocks.len() as u64, ..PredictSummary::default() };
-    let output = Output::new(out, config.region);
+    let output = Output::new(out, config.region)?;
     if output.settle(&identity, config.overwrite)? == Found::Finished {
         observer(PredictEvent::Notice(format!("{}: already complete, nothing to do", out.display())));
         summary.blocks_before = summary.blocks;
@@ -211,7 +208,7 @@ impl Call<'_> {
         let (output, workers) = (self.output, &self.config.workers);
         let (writer, resumed) = output.open_store(self.identity, self.plan.chunk(), self.volume.info().voxel_size)?;
         let mut notice = |text| observer(PredictEvent::Notice(text));
-        let session = Session::open(output.notes(), &output.presence(), workers, self.stop, &mut notice)?;
+        let session = Session::open(output.notes(), output.presence(), workers, self.stop, &mut notice)?;
         let Some(session) = session.map(Arc::new) else { return Ok(Ended::Stopped { done: 0 }) };
         // Meanwhile: then what is open here was made anew for nothing.
         if self.is_over() {
@@ -221,7 +218,7 @@ impl Call<'_> {
             output.sweep(session.lease)?;
         }
         let lanes = self.ensemble.lanes(self.config);
-        let parts = Parts::new(&output.store(), Parts::WORTH_KEEPING);
+        let parts = Parts::new(output.notes(), Parts::WORTH_KEEPING);
         let numbers = self.plan.blocks().count() as u64;
         let kinds = self.ensemble.kinds();
         let is_over = || self.is_over();

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use deep3m_volume::VolumeError;
+use deep3m_volume::{Notes, VolumeError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::notes::{LocalNotes, Notes};
 use crate::{PredictError, RunIdentity};
 
 /// The name of the file that says what run a folder holds.
@@ -32,7 +31,7 @@ impl<R: Serialize + DeserializeOwned> RunNote<R> {
     }
 
     /// A note; `None` where there is none.
-    pub(crate) fn read(notes: &dyn Notes, name: &str) -> Result<Option<Self>, PredictError> {
+    pub(crate) fn read(notes: &Notes, name: &str) -> Result<Option<Self>, PredictError> {
         let Some(note) = notes.read(name)? else { return Ok(None) };
         let damaged = |e: serde_json::Error| PredictError::DamagedRun {
             path: notes.address(name),
@@ -44,23 +43,23 @@ impl<R: Serialize + DeserializeOwned> RunNote<R> {
 
     /// The note in a file.
     pub(crate) fn read_file(path: &Path) -> Result<Option<Self>, PredictError> {
-        let (notes, name) = beside(path);
+        let (notes, name) = beside(path)?;
         Self::read(&notes, &name)
     }
 
     /// Writes the note, whole or not at all.
-    pub(crate) fn write(&self, notes: &dyn Notes, name: &str) -> Result<(), PredictError> {
+    pub(crate) fn write(&self, notes: &Notes, name: &str) -> Result<(), PredictError> {
         Ok(notes.write(name, &self.text(&notes.address(name))?)?)
     }
 
     /// Writes the note to a file.
     pub(crate) fn write_file(&self, path: &Path) -> Result<(), PredictError> {
-        let (notes, name) = beside(path);
+        let (notes, name) = beside(path)?;
         self.write(&notes, &name)
     }
 
     /// Writes the note where there is none; false where there is one.
-    pub(crate) fn create(&self, notes: &dyn Notes, name: &str) -> Result<bool, PredictError> {
+    pub(crate) fn create(&self, notes: &Notes, name: &str) -> Result<bool, PredictError> {
         let text = self.text(&notes.address(name))?;
         if !notes.create_new(name, &text)? {
             return Ok(false);
@@ -77,7 +76,7 @@ impl<R: Serialize + DeserializeOwned> RunNote<R> {
     }
 }
 
-fn beside(path: &Path) -> (LocalNotes, String) {
+fn beside(path: &Path) -> Result<(Notes, String), VolumeError> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    (LocalNotes::new(folder), path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+    Ok((Notes::at(folder)?, path.file_name().unwrap_or_default().to_string_lossy().into_owned()))
 }

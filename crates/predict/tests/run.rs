@@ -349,7 +349,7 @@ fn nothing_but_volumes_is_ever_replaced() {
         let error = world.predict(&images.join("../images.zarr"), &config).unwrap_err();
         assert!(matches!(error, PredictError::OutputIsInput { .. }), "{error}");
     }
-    let error = world.predict(Path::new("s3://bucket/out.zarr"), &small()).unwrap_err();
+    let error = world.predict(Path::new("s3://bucket/out.tif"), &small()).unwrap_err();
     assert!(error.to_string().contains("deep3m convert"), "{error}");
     // Another volume: refused, replaced when asked. Over another format, the old one stays until the new one is whole.
     for name in ["old.zarr", "old.tif", "old"] {

@@ -1,6 +1,7 @@
 //! What every format must do, as a suite that each runs.
 //!
-//! A new format calls [`check_format`] from its tests; the suite panics with what differs.
+//! A new format calls [`check_format`] from its tests, a new place for notes [`check_notes`]; the suite panics with what
+//! differs.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,8 @@ use crate::{
     Block, Extent, Index, OpenOptions, Region, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, Voxels,
     open_with,
 };
+
+pub use crate::notes::conformance::check_notes;
 
 /// Starts a volume at a path without ending, and returns it with the path where it will lie.
 pub type Create<'a> = dyn Fn(&Path, &VolumeSpec) -> Result<(PathBuf, Box<dyn VolumeWriter>), VolumeError> + Sync + 'a;

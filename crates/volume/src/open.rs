@@ -213,6 +213,14 @@ pub fn reopen(path: &Path) -> Result<Box<dyn VolumeWriter>, VolumeError> {
     Ok(Box::new(ome_zarr::ZarrWriter::reopen(path)?))
 }
 
+/// Removes an OME-Zarr volume, if it is there: what says that it is one goes last.
+///
+/// # Errors
+/// [`VolumeError::Unsupported`] where something lies there that is no part of a volume; then nothing is removed.
+pub fn remove_zarr(path: &Path) -> Result<(), VolumeError> {
+    make_room(path, Format::OmeZarr, true)
+}
+
 /// Sees to it that nothing is in the way of a new volume.
 pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<(), VolumeError> {
     if let Some(address) = Address::parse(path)? {
@@ -274,7 +282,8 @@ pub(crate) fn make_room(path: &Path, format: Format, overwrite: bool) -> Result<
 
 /// Whether a name directly below a chunked volume belongs to it (folders end in `/`).
 fn is_part(files: &dyn Files, format: Format, name: &str) -> bool {
-    if is_state(name) {
+    // What a prediction says of itself.
+    if is_state(name) || name == "deep3m-run.json" {
         return true;
     }
     if format == Format::Precomputed {
@@ -319,7 +328,7 @@ fn make_remote_room(path: &Path, address: &Address, format: Format, overwrite: b
             "Remove it yourself, or choose another name.",
         );
     }
-    files.clear(&["zarr.json", ".zarray", ".zattrs", ".zgroup", precomputed::INFO])
+    files.clear("", &["zarr.json", ".zarray", ".zattrs", ".zgroup", precomputed::INFO])
 }
 
 /// As [`make_room`], in object storage, of which this program knows nothing.

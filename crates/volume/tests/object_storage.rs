@@ -17,7 +17,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use deep3m_volume::conformance::{Candidate, check_format};
+use deep3m_volume::conformance::{Candidate, check_format, check_notes};
 use deep3m_volume::convert::{Conversion, ConvertError, ConvertEvent, Work, convert};
 use deep3m_volume::pyramid::Reduce;
 use deep3m_volume::{
@@ -341,7 +341,7 @@ fn part_lost_networks() {
     writer.finish().unwrap();
     assert_eq!(whole(path), truth(5));
     let done: BTreeSet<Vec<u8>> =
-        notes.list().unwrap().iter().map(|name| notes.read(name).unwrap().unwrap().bytes).collect();
+        notes.list("").unwrap().iter().map(|name| notes.read(name).unwrap().unwrap().bytes).collect();
     assert_eq!(done, BTreeSet::from([b"done".to_vec()]));
     assert!(started.elapsed() > Duration::from_secs(7), "all three faults were met");
 }
@@ -358,45 +358,7 @@ fn part_races() {
     if address().is_none() {
         return;
     }
-    let notes = Notes::at(Path::new("s3://em-data/run/leases")).unwrap();
-    assert!(notes.list().unwrap().is_empty() && notes.read("block").unwrap().is_none());
-    for round in 0..10 {
-        let name = format!("block-{round}");
-        let won = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..8)
-                .map(|worker: u8| {
-                    let (notes, name) = (&notes, &name);
-                    scope.spawn(move || notes.create_new(name, &[worker]).unwrap().then_some(worker))
-                })
-                .collect();
-            workers.into_iter().filter_map(|worker| worker.join().unwrap()).collect::<Vec<u8>>()
-        });
-        assert_eq!(won.len(), 1, "{name}");
-        assert_eq!(notes.read(&name).unwrap().unwrap().bytes, won);
-    }
-    // Every increment counts: none is made on a version that is another by then.
-    notes.write("count", b"0").unwrap();
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..15 {
-                    loop {
-                        let note = notes.read("count").unwrap().unwrap();
-                        let count: u32 = std::str::from_utf8(&note.bytes).unwrap().parse().unwrap();
-                        if notes.replace_if("count", &note.version, (count + 1).to_string().as_bytes()).unwrap() {
-                            break;
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let count = notes.read("count").unwrap().unwrap();
-    assert_eq!(count.bytes, b"60");
-    notes.remove("count").unwrap();
-    notes.remove("count").unwrap();
-    assert!(!notes.replace_if("count", &count.version, b"61").unwrap());
-    assert_eq!(notes.list().unwrap().len(), 10);
+    check_notes(&Notes::at(Path::new("s3://em-data/run/leases")).unwrap());
 }
 
 #[test]

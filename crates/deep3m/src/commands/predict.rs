@@ -55,7 +55,7 @@ pub(crate) struct Args {
 
 /// How several processes share an output.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Workers: the same command on several machines that see one folder")]
+#[command(next_help_heading = "Workers: the same command on several machines that see one output")]
 struct WorkerArgs {
     /// Worker I of N, counted from 0, as array jobs of SLURM and Kubernetes count: it begins with its part, then helps
     /// the others, and ends when all that is left is in the hands of workers that live

@@ -13,7 +13,7 @@ use deep3m_net::Frames;
 use deep3m_volume::formats::slices::SliceWriter;
 use deep3m_volume::{
     Block, Extent, Format, Index, OpenOptions, Region, Volume, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, Voxels,
-    absolute, fs, open, open_with,
+    absolute, fs, is_remote, open, open_with,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -60,6 +60,9 @@ pub fn predict(
 ) -> Result<PredictSummary, PredictError> {
     let started = Instant::now();
     let info = volume.info();
+    if is_remote(out) {
+        return Err(PredictError::RemoteOutput { path: out.to_owned(), found: "CDeep3M's folders" });
+    }
     check(ensemble, volume, config)?;
     let grey = ensemble.grey(volume)?;
     let identity = Identity {

@@ -7,11 +7,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use deep3m_volume::VolumeError;
+use deep3m_volume::{Notes, VolumeError};
 
 use super::FOLDER;
 use crate::PredictError;
-use crate::notes::Notes;
 
 /// Blocks per log.
 const LONGEST: usize = 1000;
@@ -29,7 +28,7 @@ pub(crate) struct Done {
 
 impl Done {
     /// Adds what all logs say of a run of `blocks` blocks, but those of one worker.
-    pub(crate) fn read(&mut self, notes: &dyn Notes, blocks: u64, but: Option<u32>) -> Result<(), PredictError> {
+    pub(crate) fn read(&mut self, notes: &Notes, blocks: u64, but: Option<u32>) -> Result<(), PredictError> {
         let but = but.map(|worker| format!("{FOLDER}/done-{worker}-"));
         self.logs.extend(notes.list(FOLDER)?.into_iter().filter(|name| is_log(name)));
         for name in self.logs.clone() {
@@ -41,7 +40,7 @@ impl Done {
     }
 
     /// Adds what one log says; its text.
-    fn read_log(&mut self, notes: &dyn Notes, name: &str, blocks: u64) -> Result<String, PredictError> {
+    fn read_log(&mut self, notes: &Notes, name: &str, blocks: u64) -> Result<String, PredictError> {
         // Removed where the run is complete.
         let Some(note) = notes.read(name)? else { return Ok(String::new()) };
         let mut text = String::from_utf8_lossy(&note.bytes).into_owned();
@@ -69,7 +68,7 @@ fn is_log(name: &str) -> bool {
 
 /// The logs that one worker writes.
 pub(crate) struct OwnLog {
-    notes: Arc<dyn Notes>,
+    notes: Arc<Notes>,
     worker: u32,
     /// The number of the log that is written now, and what it says.
     log: usize,
@@ -81,7 +80,7 @@ pub(crate) struct OwnLog {
 impl OwnLog {
     /// Goes on with a worker's logs, which are added to `done`.
     pub(crate) fn open(
-        notes: Arc<dyn Notes>,
+        notes: Arc<Notes>,
         worker: u32,
         devices: &[String],
         blocks: u64,
@@ -94,7 +93,7 @@ impl OwnLog {
         let mut own = Self { notes, worker, log: 0, text: header.clone(), lines: 0, header };
         let there: Vec<String> = own.notes.list(FOLDER)?;
         while there.contains(&own.name()) {
-            let text = done.read_log(own.notes.as_ref(), &own.name(), blocks)?;
+            let text = done.read_log(&own.notes, &own.name(), blocks)?;
             own.log += 1;
             let lines = text.lines().count();
             if lines < LONGEST && !there.contains(&own.name()) {
@@ -129,9 +128,8 @@ impl OwnLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notes::LocalNotes;
 
-    fn done(notes: &dyn Notes, blocks: u64) -> Done {
+    fn done(notes: &Notes, blocks: u64) -> Done {
         let mut done = Done::default();
         done.read(notes, blocks, None).unwrap();
         done
@@ -140,7 +138,7 @@ mod tests {
     #[test]
     fn logs_of_all_workers_say_what_is_done_however_long_they_are() {
         let folder = tempfile::tempdir().unwrap();
-        let notes: Arc<dyn Notes> = Arc::new(LocalNotes::new(folder.path()));
+        let notes: Arc<Notes> = Arc::new(Notes::at(folder.path()).unwrap());
         let open = |worker: u32, devices: &[&str]| {
             let devices: Vec<String> = devices.iter().map(ToString::to_string).collect();
             let mut done = Done::default();
@@ -157,11 +155,11 @@ mod tests {
             }
         }
         open(10, &["cuda"]).0.append(7000).unwrap();
-        let all = done(notes.as_ref(), 9999);
+        let all = done(&notes, 9999);
         assert_eq!(all.blocks, expected.iter().copied().chain([7000]).collect());
         assert_eq!(all.devices, ["cpu", "cuda"].map(str::to_owned).into());
         let mut others = Done::default();
-        others.read(notes.as_ref(), 9999, Some(1)).unwrap();
+        others.read(&notes, 9999, Some(1)).unwrap();
         assert_eq!(others.blocks, [7000].into());
         assert!(notes.list(FOLDER).unwrap().len() > 3, "long logs are not written again with each block");
     }
@@ -169,7 +167,7 @@ mod tests {
     #[test]
     fn what_no_log_would_hold_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let notes = LocalNotes::new(folder.path());
+        let notes = Notes::at(folder.path()).unwrap();
         notes.write("deep3m-workers/done-0-0.log", b"3\n5").unwrap();
         let mut cut = Done::default();
         cut.read(&notes, 7, None).unwrap();

@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use deep3m_volume::VolumeError;
+use deep3m_volume::{Version, VolumeError};
 
 use super::FOLDER;
-use super::session::{Session, lock_of, note_of, parse};
+use super::session::{Session, note_of, parse};
 use super::who::Holder;
-use crate::lock::Lock;
-use crate::notes::Version;
 
 /// The lease of a block.
 pub(crate) fn of_block(number: u64) -> String {
@@ -101,14 +99,11 @@ impl Leases {
         if beat.as_ref().is_some_and(|beat| beat.holder.token != holder.token || beat.is_ancient()) {
             return Ok(Life::Ended);
         }
-        if holder.machine == self.session.holder.machine {
-            match Lock::is_held(&lock_of(&self.session.presence, holder.worker)) {
-                Some(true) => return Ok(Life::Lives),
-                Some(false) => return Ok(Life::Ended),
-                None => {}
-            }
-        }
-        Ok(self.watch(holder.token.clone(), &note.version))
+        Ok(match self.session.presence.lives(holder, &self.session.holder) {
+            Some(true) => Life::Lives,
+            Some(false) => Life::Ended,
+            None => self.watch(holder.token.clone(), &note.version),
+        })
     }
 
     /// Watches something that changes as long as it lives.
@@ -134,10 +129,11 @@ impl Leases {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notes::{LocalNotes, Notes};
+    use crate::workers::presence::Presence;
     use crate::workers::session::Beat;
     use crate::workers::who::now;
     use crate::{Worker, WorkerConfig};
+    use deep3m_volume::Notes;
     use std::path::Path;
     use std::sync::atomic::AtomicBool;
     use std::thread::sleep;
@@ -146,9 +142,9 @@ mod tests {
     fn session(folder: &Path, number: u32) -> Arc<Session> {
         let config =
             WorkerConfig { worker: Worker::new(number, 9).unwrap(), lease_seconds: 1, ..WorkerConfig::default() };
-        let notes = Arc::new(LocalNotes::new(folder));
+        let notes = Arc::new(Notes::at(folder).unwrap());
         let stop = AtomicBool::new(false);
-        Arc::new(Session::open(notes, &folder.join(FOLDER), &config, &stop, &mut |_| {}).unwrap().unwrap())
+        Arc::new(Session::open(notes, &Presence::beside(folder), &config, &stop, &mut |_| {}).unwrap().unwrap())
     }
 
     #[test]
@@ -169,7 +165,7 @@ mod tests {
     #[test]
     fn a_session_of_another_machine_lives_as_long_as_it_beats() {
         let folder = tempfile::tempdir().unwrap();
-        let notes = LocalNotes::new(folder.path());
+        let notes = Notes::at(folder.path()).unwrap();
         let mut leases = Leases::new(session(folder.path(), 0));
         let holder = Holder { machine: "another".into(), ..Holder::this_process(5) };
         // Their clock is an hour ahead.

@@ -5,7 +5,7 @@
 //! - `worker-3.json`, the worker's **session**: who it is, and a count that it raises every quarter of the lease time.
 //!   One process at a time is worker 3.
 //! - `block-17.json`, a **lease**: which session computes the block. It is made by one only
-//!   ([`Notes::create_new`](crate::notes::Notes::create_new)), and goes when the block is done. Where its session has
+//!   ([`Notes::create_new`](deep3m_volume::Notes::create_new)), and goes when the block is done. Where its session has
 //!   ended another worker takes it over.
 //! - `done-3-0.log`, the **blocks that worker 3 has done**. All such logs together say what is done.
 //!
@@ -14,9 +14,13 @@
 //! and have the same bytes, so nothing but time is lost. No clock of another machine is trusted: a session is dead when
 //! its count has stood still for the lease time by one's own clock, when another process is that worker now, or when the
 //! system says that the process has ended (on the same machine).
+//!
+//! The notes may lie in object storage as well: all that is asked of the store are puts that fail where something is, or
+//! where something else is.
 
 mod done;
 mod lease;
+mod presence;
 mod queue;
 mod session;
 mod who;
@@ -30,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use done::Done;
 pub(crate) use lease::{Claim, Life};
+pub(crate) use presence::Presence;
 pub(crate) use queue::{Left, Queue};
 pub(crate) use session::{Session, check_unused};
 

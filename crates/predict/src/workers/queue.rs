@@ -81,7 +81,7 @@ impl<'a> Queue<'a> {
     ) -> Result<Self, PredictError> {
         let mut known = Done::default();
         let log = OwnLog::open(session.notes.clone(), worker.number(), devices, numbers, &mut known)?;
-        known.read(session.notes.as_ref(), numbers, Some(worker.number()))?;
+        known.read(&session.notes, numbers, Some(worker.number()))?;
         known.devices.extend(devices.iter().cloned());
         let leases = Leases::new(session.clone());
         let ahead = worker.order(blocks.len()).into();
@@ -276,7 +276,7 @@ impl<'a> Queue<'a> {
     /// Reads what others have done.
     fn refresh(&self) -> Result<(), PredictError> {
         let mut known = Done { logs: self.state().known.logs.clone(), ..Done::default() };
-        known.read(self.session.notes.as_ref(), self.numbers, Some(self.worker.number()))?;
+        known.read(&self.session.notes, self.numbers, Some(self.worker.number()))?;
         let mut state = self.state();
         let before = state.known.blocks.len();
         state.known.blocks.append(&mut known.blocks);

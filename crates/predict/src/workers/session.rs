@@ -1,20 +1,19 @@
 //! A process that is a worker: alone under its number, and heard of while it lives.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
-use deep3m_volume::VolumeError;
+use deep3m_volume::{Notes, Version, VolumeError};
 use serde::{Deserialize, Serialize};
 
+use super::presence::{Presence, Taken};
 use super::who::{Holder, now};
 use super::{FOLDER, WorkerConfig};
 use crate::PredictError;
-use crate::lock::Lock;
-use crate::notes::{Notes, Version};
 
 /// Sessions that were not heard of for this much longer than their lease, by the wall clocks, are dead without waiting:
 /// clocks of machines that work together do not differ by more.
@@ -48,21 +47,15 @@ pub(crate) fn note_of(worker: u32) -> String {
     format!("{FOLDER}/worker-{worker}.json")
 }
 
-/// The lock of a worker's session.
-pub(crate) fn lock_of(presence: &Path, worker: u32) -> PathBuf {
-    presence.join(format!("worker-{worker}.lock"))
-}
-
 /// A worker at work. Its end is noted when this is dropped.
 pub(crate) struct Session {
-    pub(crate) notes: Arc<dyn Notes>,
+    pub(crate) notes: Arc<Notes>,
     pub(crate) holder: Holder,
     pub(crate) lease: Duration,
-    /// The folder of locks by which processes of one machine know of each other.
-    pub(crate) presence: PathBuf,
+    pub(crate) presence: Presence,
     lost: Arc<AtomicBool>,
     heart: Option<(Sender<()>, JoinHandle<()>)>,
-    _lock: Lock,
+    _taken: Taken,
 }
 
 impl Session {
@@ -70,8 +63,8 @@ impl Session {
     ///
     /// Where this worker was a process of another machine that may live, this waits until that is known.
     pub(crate) fn open(
-        notes: Arc<dyn Notes>,
-        presence: &Path,
+        notes: Arc<Notes>,
+        presence: &Presence,
         config: &WorkerConfig,
         stop: &AtomicBool,
         notice: &mut dyn FnMut(String),
@@ -79,8 +72,8 @@ impl Session {
         let holder = Holder::this_process(config.worker.number());
         let name = note_of(holder.worker);
         let lease = config.lease();
-        let in_use = |other: Option<&Holder>| in_use(notes.as_ref(), holder.worker, other);
-        let Some(lock) = Lock::take(&lock_of(presence, holder.worker))? else {
+        let in_use = |other: Option<&Holder>| in_use(&notes, holder.worker, other);
+        let Some(taken) = presence.take(holder.worker)? else {
             let other = notes.read(&name)?.and_then(|note| parse(&note.bytes));
             return Err(in_use(other.as_ref().map(|beat| &beat.holder)));
         };
@@ -90,9 +83,11 @@ impl Session {
         while !notes.create_new(&name, &bytes)? {
             let Some(note) = notes.read(&name)? else { continue };
             let other = parse(&note.bytes);
-            let ended = other
-                .as_ref()
-                .is_some_and(|o| o.is_ancient() || (lock.sure && o.holder.machine == beat.holder.machine));
+            let lives = other.as_ref().and_then(|other| taken.lives(&other.holder, &beat.holder));
+            if lives == Some(true) {
+                return Err(in_use(other.as_ref().map(|beat| &beat.holder)));
+            }
+            let ended = lives == Some(false) || other.as_ref().is_some_and(Beat::is_ancient);
             let seen = match &watched {
                 Some((version, since)) if *version == note.version => since.elapsed(),
                 // A beat: it lives.
@@ -128,8 +123,8 @@ impl Session {
                 }
             }
         });
-        let presence = presence.to_owned();
-        Ok(Some(Self { notes, holder, lease, presence, lost, heart: Some((end, heart)), _lock: lock }))
+        let presence = presence.clone();
+        Ok(Some(Self { notes, holder, lease, presence, lost, heart: Some((end, heart)), _taken: taken }))
     }
 
     /// Whether others have taken this worker for dead, or the run is over.
@@ -140,7 +135,7 @@ impl Session {
     /// The error for a worker that others took for dead.
     pub(crate) fn lost(&self) -> PredictError {
         let other = self.notes.read(&note_of(self.holder.worker)).ok().flatten().and_then(|note| parse(&note.bytes));
-        in_use(self.notes.as_ref(), self.holder.worker, other.as_ref().map(|beat| &beat.holder))
+        in_use(&self.notes, self.holder.worker, other.as_ref().map(|beat| &beat.holder))
     }
 
     /// The number of workers that are noted besides this one, living or dead.
@@ -173,7 +168,7 @@ fn pause(lease: Duration) -> Duration {
 }
 
 /// Notes another beat; false where the note is another's.
-fn renew(notes: &dyn Notes, beat: &mut Beat) -> bool {
+fn renew(notes: &Notes, beat: &mut Beat) -> bool {
     let name = note_of(beat.holder.worker);
     // What cannot be read or written now may be at the next beat; another worker sees none meanwhile.
     let Ok(found) = notes.read(&name) else { return true };
@@ -195,19 +190,18 @@ fn is_session(name: &str) -> bool {
     name.starts_with(&format!("{FOLDER}/worker-")) && name.strip_suffix(".json").is_some()
 }
 
-fn in_use(notes: &dyn Notes, worker: u32, other: Option<&Holder>) -> PredictError {
+fn in_use(notes: &Notes, worker: u32, other: Option<&Holder>) -> PredictError {
     let by = other.map_or_else(String::new, |other| format!(", process {} on {}", other.pid, other.host));
     let path = notes.address(FOLDER).parent().map(Path::to_owned).unwrap_or_default();
     PredictError::InUse { path, by: format!("worker {worker}{by}") }
 }
 
 /// Whether no other process computes blocks there, before they are removed.
-pub(crate) fn check_unused(notes: &dyn Notes, presence: &Path) -> Result<(), PredictError> {
-    let machine = Holder::this_process(0).machine;
+pub(crate) fn check_unused(notes: &Notes, presence: &Presence) -> Result<(), PredictError> {
+    let this = Holder::this_process(0);
     for name in notes.list(FOLDER)?.into_iter().filter(|name| is_session(name)) {
         let Some(beat) = notes.read(&name)?.and_then(|note| parse(&note.bytes)) else { continue };
-        let here = beat.holder.machine == machine;
-        let ended = here && Lock::is_held(&lock_of(presence, beat.holder.worker)) == Some(false);
+        let ended = presence.lives(&beat.holder, &this) == Some(false);
         if !ended && !beat.is_ancient() {
             return Err(in_use(notes, beat.holder.worker, Some(&beat.holder)));
         }
@@ -219,7 +213,6 @@ pub(crate) fn check_unused(notes: &dyn Notes, presence: &Path) -> Result<(), Pre
 mod tests {
     use super::*;
     use crate::Worker;
-    use crate::notes::LocalNotes;
 
     fn config(number: u32, lease_seconds: u32) -> WorkerConfig {
         WorkerConfig { worker: Worker::new(number, 4).unwrap(), lease_seconds, ..WorkerConfig::default() }
@@ -227,12 +220,12 @@ mod tests {
 
     fn open(folder: &Path, config: &WorkerConfig) -> Result<Session, PredictError> {
         let stop = AtomicBool::new(false);
-        let presence = folder.join(FOLDER);
-        Ok(Session::open(Arc::new(LocalNotes::new(folder)), &presence, config, &stop, &mut |_| {})?.unwrap())
+        let presence = Presence::beside(folder);
+        Ok(Session::open(Arc::new(Notes::at(folder)?), &presence, config, &stop, &mut |_| {})?.unwrap())
     }
 
     /// A session of another machine, or of one that was restarted.
-    fn elsewhere(notes: &dyn Notes, count: u64, time: u64) {
+    fn elsewhere(notes: &Notes, count: u64, time: u64) {
         let holder = Holder { machine: "another".into(), host: "node-7".into(), ..Holder::this_process(1) };
         notes.write(&note_of(1), &Beat { holder, count, time, lease_seconds: 1 }.bytes()).unwrap();
     }
@@ -240,8 +233,8 @@ mod tests {
     #[test]
     fn one_process_at_a_time_is_a_worker() {
         let folder = tempfile::tempdir().unwrap();
-        let notes = LocalNotes::new(folder.path());
-        let presence = folder.path().join(FOLDER);
+        let notes = Notes::at(folder.path()).unwrap();
+        let presence = Presence::beside(folder.path());
         let first = open(folder.path(), &config(1, 120)).unwrap();
         let error = open(folder.path(), &config(1, 120)).err().unwrap().to_string();
         assert!(error.contains("worker 1, process ") && error.contains(&first.holder.host), "{error}");
@@ -256,11 +249,11 @@ mod tests {
     #[test]
     fn a_process_that_was_killed_on_this_machine_is_followed_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        let notes = LocalNotes::new(folder.path());
+        let notes = Notes::at(folder.path()).unwrap();
         let beat = Beat { holder: Holder::this_process(1), count: 3, time: now(), lease_seconds: 120 };
         notes.write(&note_of(1), &beat.bytes()).unwrap();
         let begun = Instant::now();
-        check_unused(&notes, &folder.path().join(FOLDER)).unwrap();
+        check_unused(&notes, &Presence::beside(folder.path())).unwrap();
         open(folder.path(), &config(1, 120)).unwrap();
         assert!(begun.elapsed() < Duration::from_secs(10));
     }
@@ -268,7 +261,7 @@ mod tests {
     #[test]
     fn a_process_of_another_machine_is_followed_when_it_shows_no_life() {
         let folder = tempfile::tempdir().unwrap();
-        let notes = LocalNotes::new(folder.path());
+        let notes = Notes::at(folder.path()).unwrap();
         // Its clock may be wrong.
         elsewhere(&notes, 7, now() + 5000);
         let begun = Instant::now();
@@ -290,7 +283,7 @@ mod tests {
             open(folder.path(), &config(1, 60)).err().unwrap().to_string()
         });
         assert!(error.contains("on node-7"), "{error}");
-        assert!(check_unused(&notes, &folder.path().join(FOLDER)).is_err());
+        assert!(check_unused(&notes, &Presence::beside(folder.path())).is_err());
     }
 
     #[test]
@@ -307,7 +300,7 @@ mod tests {
         };
         wait_for(&|| count() >= 2);
         assert!(!session.is_lost());
-        elsewhere(session.notes.as_ref(), 0, now());
+        elsewhere(&session.notes, 0, now());
         wait_for(&|| session.is_lost());
         assert!(session.lost().to_string().contains("node-7"));
         let notes = session.notes.clone();

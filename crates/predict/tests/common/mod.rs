@@ -15,7 +15,7 @@ use deep3m_predict::{
     VariationCount, Worker, WorkerConfig, predict,
 };
 use deep3m_volume::{
-    Binning, Block, Extent, Index, Region, VolumeSpec, VoxelSize, VoxelType, Voxels, create, fs, open,
+    Binning, Block, Extent, Index, Region, VolumeSpec, VoxelSize, VoxelType, Voxels, create, fs, is_remote, open,
 };
 
 /// Ragged: no size is a multiple of a block's.
@@ -184,6 +184,17 @@ const TASK: &str = "DEEP3M_TEST_TASK";
 
 /// Starts this test binary's test `name` as a process that does a task: it must begin with [`be_a_process`].
 pub(crate) fn start(name: &str, folder: &Path, output: &str, task: &Task) -> std::process::Child {
+    start_with(name, folder, output, task, &[])
+}
+
+/// As [`start`], with more in its environment.
+pub(crate) fn start_with(
+    name: &str,
+    folder: &Path,
+    output: &str,
+    task: &Task,
+    environment: &[(String, String)],
+) -> std::process::Child {
     let text = format!(
         "{} {} {} {} {} {} {}",
         task.worker,
@@ -197,6 +208,7 @@ pub(crate) fn start(name: &str, folder: &Path, output: &str, task: &Task) -> std
     std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .envs([(FOLDER, folder.as_os_str()), (OUTPUT, output.as_ref()), (TASK, text.as_ref())])
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -220,9 +232,14 @@ pub(crate) fn be_a_process() -> bool {
         lanes: words[6].parse().unwrap(),
     };
     let folder = PathBuf::from(folder);
-    let summary = run(&folder.join("images.zarr"), &folder.join(&output), &task, &Arc::default()).unwrap();
+    let remote = is_remote(Path::new(&output));
+    let (out, name) = match output.rsplit_once('/') {
+        Some((_, name)) if remote => (PathBuf::from(&output), name.to_owned()),
+        _ => (folder.join(&output), output.clone()),
+    };
+    let summary = run(&folder.join("images.zarr"), &out, &task, &Arc::default()).unwrap();
     let text = serde_json::to_vec(&summary).unwrap();
-    fs::write_atomic(&folder.join(format!("{output}.{}.json", task.worker.number())), &text).unwrap();
+    fs::write_atomic(&folder.join(format!("{name}.{}.json", task.worker.number())), &text).unwrap();
     true
 }
 

@@ -1,13 +1,14 @@
 //! Small files beside a volume, by which several programs agree on who does what.
 
+pub(crate) mod conformance;
 mod local;
 #[cfg(feature = "cloud")]
 mod object;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::files::{Address, check_key};
+use crate::files::{Address, below, check_key};
 use crate::{Place, VolumeError};
 
 /// A note larger than this is refused: notes are read whole.
@@ -16,10 +17,11 @@ pub const LARGEST_NOTE: u64 = 16 << 20;
 /// Small files in a folder, or below a prefix of object storage (`s3://bucket/run/notes`), written and replaced by any number
 /// of programs at once: leases, lists of what is done.
 ///
-/// Each call is whole or not at all, and what it returned is on the disk. Of several programs that create one note, or
-/// replace one version of it, exactly one succeeds. On object storage this rests on conditional requests, which S3,
+/// Names are relative, with `/` between folders. Threads and programs may call all of it at once: a note is read as one of
+/// them wrote it, never a part of it. Of several that create one note, or replace one version of it, one succeeds. On object storage this rests on conditional requests, which S3,
 /// Google Cloud Storage, Azure and MinIO answer. In a folder it rests on links and file locks, which all local file systems,
-/// NFS 4, and Lustre mounted with `flock` keep.
+/// NFS 4, and Lustre mounted with `flock` keep. What was created or replaced there may be gone after a power cut, what was
+/// written is not.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -74,12 +76,16 @@ impl fmt::Debug for Version {
 
 /// What a place for notes does.
 trait Store: Send + Sync + fmt::Debug {
+    fn address(&self, name: &str) -> PathBuf;
     fn read(&self, name: &str) -> Result<Option<Note>, VolumeError>;
-    fn list(&self) -> Result<Vec<String>, VolumeError>;
+    /// All names directly in a folder, those of folders with `/` at the end.
+    fn list(&self, folder: &str) -> Result<Vec<String>, VolumeError>;
+    fn is_empty(&self) -> Result<bool, VolumeError>;
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), VolumeError>;
     fn create_new(&self, name: &str, bytes: &[u8]) -> Result<bool, VolumeError>;
     fn replace_if(&self, name: &str, old: &Version, bytes: &[u8]) -> Result<bool, VolumeError>;
     fn remove(&self, name: &str) -> Result<(), VolumeError>;
+    fn remove_folder(&self, folder: &str) -> Result<(), VolumeError>;
 }
 
 impl Notes {
@@ -95,30 +101,47 @@ impl Notes {
         Ok(Self { store })
     }
 
+    /// A name as errors show it.
+    pub fn address(&self, name: &str) -> PathBuf {
+        self.store.address(name)
+    }
+
     /// A note, if there is one.
     pub fn read(&self, name: &str) -> Result<Option<Note>, VolumeError> {
         check_name(name)?;
         self.store.read(name)
     }
 
-    /// The names of all notes, sorted.
-    pub fn list(&self) -> Result<Vec<String>, VolumeError> {
-        self.store.list()
+    /// The names of the notes directly in a folder, sorted, with the folder before each; the empty name is the place itself.
+    pub fn list(&self, folder: &str) -> Result<Vec<String>, VolumeError> {
+        if !folder.is_empty() {
+            check_name(folder)?;
+        }
+        let names = self.store.list(folder)?.into_iter();
+        Ok(names
+            .filter(|name| !name.starts_with('.') && !name.ends_with('/'))
+            .map(|name| below(folder, &name))
+            .collect())
     }
 
-    /// Writes a note, whatever was there.
+    /// Whether nothing lies at the place, whatever it is; what killed processes left of files is nothing.
+    pub fn is_empty(&self) -> Result<bool, VolumeError> {
+        self.store.is_empty()
+    }
+
+    /// Writes a note, whatever was there; it lasts through a power cut.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), VolumeError> {
         check(name, bytes)?;
         self.store.write(name, bytes)
     }
 
-    /// Writes a note where there is none; false where there is one.
+    /// Writes a note where there is none, and says true for exactly one of those that try at the same time.
     pub fn create_new(&self, name: &str, bytes: &[u8]) -> Result<bool, VolumeError> {
         check(name, bytes)?;
         self.store.create_new(name, bytes)
     }
 
-    /// Replaces a note that is still as it was read; false where it is another by now, or gone.
+    /// Replaces a note that is still as it was read, and says true for at most one of those that read it.
     pub fn replace_if(&self, name: &str, old: &Version, bytes: &[u8]) -> Result<bool, VolumeError> {
         check(name, bytes)?;
         self.store.replace_if(name, old, bytes)
@@ -128,6 +151,12 @@ impl Notes {
     pub fn remove(&self, name: &str) -> Result<(), VolumeError> {
         check_name(name)?;
         self.store.remove(name)
+    }
+
+    /// Removes all that lies below a folder, if there is such a folder.
+    pub fn remove_folder(&self, folder: &str) -> Result<(), VolumeError> {
+        check_name(folder)?;
+        self.store.remove_folder(folder)
     }
 }
 
@@ -143,9 +172,9 @@ fn remote(address: &Address) -> Result<Box<dyn Store>, VolumeError> {
 
 fn check_name(name: &str) -> Result<(), VolumeError> {
     check_key(Path::new("notes"), name)?;
-    if name.contains('/') || name.starts_with('.') {
+    if name.split('/').any(|part| part.starts_with('.')) {
         let found = format!("the name {name:?}");
-        return Err(VolumeError::malformed(Place::file("notes"), found, "a name without '/' and without '.' in front"));
+        return Err(VolumeError::malformed(Place::file("notes"), found, "a name without '.' in front"));
     }
     Ok(())
 }
@@ -157,75 +186,4 @@ fn check(name: &str, bytes: &[u8]) -> Result<(), VolumeError> {
         return Err(VolumeError::malformed(Place::file(name), found, format!("at most {LARGEST_NOTE}")));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    pub(super) fn a_note_is_created_once(notes: &Notes) {
-        for round in 0..10 {
-            let winners = AtomicUsize::new(0);
-            let name = format!("lease-{round}");
-            std::thread::scope(|scope| {
-                for worker in 0..8 {
-                    let (winners, name) = (&winners, &name);
-                    scope.spawn(move || {
-                        if notes.create_new(name, format!("worker {worker}").as_bytes()).unwrap() {
-                            winners.fetch_add(1, Ordering::Relaxed);
-                            let note = notes.read(name).unwrap().unwrap();
-                            assert_eq!(note.bytes, format!("worker {worker}").as_bytes(), "whole, and the winner's");
-                        }
-                    });
-                }
-            });
-            assert_eq!(winners.into_inner(), 1, "{name}");
-        }
-        assert_eq!(notes.list().unwrap().len(), 10, "{:?}", notes.list());
-    }
-
-    /// Every increment counts: none is made on a version that is another by then.
-    pub(super) fn no_replacement_is_lost(notes: &Notes) {
-        notes.write("count", b"0").unwrap();
-        std::thread::scope(|scope| {
-            for _ in 0..6 {
-                scope.spawn(|| {
-                    for _ in 0..20 {
-                        loop {
-                            let note = notes.read("count").unwrap().unwrap();
-                            let count: u32 = std::str::from_utf8(&note.bytes).unwrap().parse().unwrap();
-                            if notes.replace_if("count", &note.version, (count + 1).to_string().as_bytes()).unwrap() {
-                                break;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        assert_eq!(notes.read("count").unwrap().unwrap().bytes, b"120");
-    }
-
-    pub(super) fn what_is_noted_is_there(notes: &Notes) {
-        assert!(notes.read("a").unwrap().is_none() && notes.list().unwrap().is_empty());
-        notes.remove("a").unwrap();
-        notes.write("b", b"1").unwrap();
-        notes.write("a", b"2").unwrap();
-        notes.write("b", b"3").unwrap();
-        assert_eq!(notes.list().unwrap(), ["a", "b"]);
-        let old = notes.read("b").unwrap().unwrap();
-        assert_eq!(old.bytes, b"3");
-        assert!(!notes.create_new("b", b"4").unwrap() && notes.create_new("c", b"").unwrap());
-        assert!(notes.replace_if("b", &old.version, b"5").unwrap());
-        assert!(!notes.replace_if("b", &old.version, b"6").unwrap());
-        let gone = notes.read("b").unwrap().unwrap();
-        notes.remove("b").unwrap();
-        assert!(!notes.replace_if("b", &gone.version, b"7").unwrap() && notes.read("b").unwrap().is_none());
-        assert_eq!(notes.list().unwrap(), ["a", "c"]);
-        for name in ["", "..", "a/b", ".hidden", "/a"] {
-            assert!(notes.read(name).is_err() && notes.write(name, b"").is_err(), "{name}");
-            assert!(notes.create_new(name, b"").is_err() && notes.remove(name).is_err(), "{name}");
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Notes below a prefix of object storage, through conditional requests.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use object_store::path::Path as ObjectPath;
@@ -79,6 +80,10 @@ impl Prefix {
 }
 
 impl Store for Prefix {
+    fn address(&self, name: &str) -> PathBuf {
+        self.files.address(name)
+    }
+
     fn read(&self, name: &str) -> Result<Option<Note>, VolumeError> {
         let path = self.files.path(name)?;
         let bucket = self.files.bucket();
@@ -101,9 +106,12 @@ impl Store for Prefix {
         }
     }
 
-    fn list(&self) -> Result<Vec<String>, VolumeError> {
-        let names = self.files.list("")?;
-        Ok(names.into_iter().filter(|name| !name.starts_with('.') && !name.ends_with('/')).collect())
+    fn list(&self, folder: &str) -> Result<Vec<String>, VolumeError> {
+        self.files.list(folder)
+    }
+
+    fn is_empty(&self) -> Result<bool, VolumeError> {
+        Ok(self.files.list("")?.is_empty())
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), VolumeError> {
@@ -123,5 +131,9 @@ impl Store for Prefix {
 
     fn remove(&self, name: &str) -> Result<(), VolumeError> {
         self.files.remove(name)
+    }
+
+    fn remove_folder(&self, folder: &str) -> Result<(), VolumeError> {
+        self.files.clear(folder, &[])
     }
 }

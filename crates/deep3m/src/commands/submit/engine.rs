@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::process::ExitStatus;
 
+use deep3m_predict::{PredictError, check_output};
 use miette::Diagnostic;
 
 use super::line::PredictLine;
@@ -98,6 +99,9 @@ pub(super) enum SubmitError {
     /// A result that would vanish.
     #[error("{path}: lies in no mount, so it would be gone with its container. {advice}")]
     Unmounted { path: String, advice: &'static str },
+    /// An output that no worker could write.
+    #[error(transparent)]
+    Output(Box<PredictError>),
     /// An input that is not there.
     #[error("{path}: not found. It must lie on a file system that this machine and all workers see")]
     NoInput { path: String },
@@ -190,9 +194,9 @@ impl<'a> Order<'a> {
         let line = prepare(line, memory)?;
         let mounted = |path: &str| is_address(path) || mounts.iter().any(|mount| mount.holds(path));
         let output = line.value("output").to_owned();
-        // Workers share notes in the folder of the output, which object storage does not hold yet.
-        if is_address(&output) || !mounted(&output) {
-            let advice = "Give --pvc or --efs with the folder above it";
+        if !mounted(&output) {
+            let advice =
+                "Give --pvc or --efs with the folder above it, or an output in object storage: s3://…/OUT.zarr";
             return Err(SubmitError::Unmounted { path: output, advice });
         }
         for input in ["model", "volume"].map(|id| line.value(id)).into_iter().filter(|path| !mounted(path)) {
@@ -223,9 +227,11 @@ impl<'a> Order<'a> {
     }
 }
 
-/// What holds for every engine: a layout that can be shared, and a worker that plans with the memory it is given, not with
+/// What holds for every engine: an output that can be written, a layout that can be shared, and a worker that plans with the memory it is given, not with
 /// what its machine shows, which may be all of the machine's.
 fn prepare(line: PredictLine, memory: Option<Memory>) -> Result<PredictLine, SubmitError> {
+    let region = line.value("region").parse().ok();
+    check_output(Path::new(line.value("output")), region).map_err(|e| SubmitError::Output(Box::new(e)))?;
     if line.value("layout") == "cdeep3m" {
         return Err(SubmitError::Layout);
     }

@@ -95,11 +95,11 @@ impl ObjectFiles {
         })
     }
 
-    /// Removes every object below the prefix, those whose name is one of `last` after all others: what an interrupted
-    /// removal leaves is still known for what it is.
-    pub(crate) fn clear(&self, last: &'static [&'static str]) -> Result<(), VolumeError> {
+    /// Removes every object below a folder (the empty one is the whole prefix), those whose name is one of `last` after all
+    /// others: what an interrupted removal leaves is still known for what it is.
+    pub(crate) fn clear(&self, folder: &str, last: &'static [&'static str]) -> Result<(), VolumeError> {
         self.to_write("remove from")?;
-        let folder = self.folder("")?;
+        let folder = self.folder(folder)?;
         for turn in [false, true] {
             let removed = self.bucket.run(async || {
                 let store = self.bucket.store();
