@@ -105,6 +105,9 @@ impl Source {
             found.push(directory);
             next = following;
         }
+        if found.is_empty() {
+            return Err(VolumeError::malformed(Place::file(&self.path), "no pages", "a TIFF file with an image"));
+        }
         Ok(found)
     }
 

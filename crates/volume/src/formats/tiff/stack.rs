@@ -73,10 +73,9 @@ pub(super) fn full_size<'a>(directories: &'a [Directory<'a>]) -> Result<Vec<&'a 
             pages.push(directory);
         }
     }
-    match (pages.is_empty(), directories.first()) {
-        (false, _) => Ok(pages),
-        (true, Some(first)) => Err(VolumeError::malformed(first.place(), "only thumbnails", "an image")),
-        (true, None) => Err(VolumeError::malformed(Place::default(), "no pages", "a TIFF file with an image")),
+    match directories.first() {
+        Some(first) if pages.is_empty() => Err(VolumeError::malformed(first.place(), "only thumbnails", "an image")),
+        _ => Ok(pages),
     }
 }
 
