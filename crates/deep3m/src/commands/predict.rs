@@ -167,24 +167,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         miette::bail!("--layout cdeep3m: found --worker or several devices; expected one process on one device");
     }
     let config = PredictConfig { overwrite: args.overwrite, workers: args.workers.config(), ..options.config()? };
-    let mut volume = open_sized(&args.volume, options.voxel_size)?;
-    let fitted = fit(&args.model, volume.info(), &args.output, &config, options)?;
-    if let Some(fitted) = &fitted
-        && fitted.changed
-    {
-        notice(&format!(
-            "memory: blocks of {} × {} pixels and {} sections to keep {} (--memory)",
-            fitted.config.tile.unwrap_or(PredictConfig::TILE),
-            fitted.config.tile.unwrap_or(PredictConfig::TILE),
-            fitted.config.slab.unwrap_or(PredictConfig::SLAB),
-            memory_text(options.memory.bytes()),
-        ));
-    }
-    if let Some(fitted) = &fitted {
-        volume = open_limited(&args.volume, options.voxel_size, fitted.cache_bytes)?;
-    }
-    let config = fitted.map_or(config, |fitted| fitted.config);
-    match predict(&args.model, volume.as_ref(), &args.output, &config, options.layout, &options.device) {
+    let mut first_blocks = None;
+    let outcome = loop {
+        let (blocks, outcome) = attempt(args, &config)?;
+        // Another worker may have begun in the same moment with blocks for another memory: then its blocks are taken.
+        let begun_by_another = matches!(
+            outcome.as_ref().map_err(|e| e.downcast_ref()),
+            Err(Some(Unfinished(PredictError::AnotherRun { .. })))
+        );
+        if !begun_by_another || args.overwrite || first_blocks.is_some_and(|first| first == blocks) {
+            break outcome;
+        }
+        first_blocks = Some(blocks);
+    };
+    match outcome {
         Ok(summary) if args.json => print_json(&Done::new(&summary)),
         Ok(summary) => {
             println!("{}", describe(&summary, &args.output));
@@ -201,7 +197,34 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// Blocks are missing: [`PredictError::Incomplete`].
+/// The size of blocks: pixels and sections.
+type Blocks = (Option<u32>, Option<u32>);
+
+/// Plans with what lies at the output, and predicts; which blocks were planned, and what came of it.
+fn attempt(args: &Args, config: &PredictConfig) -> Result<(Blocks, Result<PredictSummary>)> {
+    let options = &args.options;
+    let mut volume = open_sized(&args.volume, options.voxel_size)?;
+    let fitted = fit(&args.model, volume.info(), &args.output, config, options)?;
+    if let Some(fitted) = &fitted
+        && fitted.changed
+    {
+        notice(&format!(
+            "memory: blocks of {} × {} pixels and {} sections to keep {} (--memory)",
+            fitted.config.tile.unwrap_or(PredictConfig::TILE),
+            fitted.config.tile.unwrap_or(PredictConfig::TILE),
+            fitted.config.slab.unwrap_or(PredictConfig::SLAB),
+            memory_text(options.memory.bytes()),
+        ));
+    }
+    if let Some(fitted) = &fitted {
+        volume = open_limited(&args.volume, options.voxel_size, fitted.cache_bytes)?;
+    }
+    let config = fitted.map_or_else(|| config.clone(), |fitted| fitted.config);
+    let outcome = predict(&args.model, volume.as_ref(), &args.output, &config, options.layout, &options.device);
+    Ok(((config.tile, config.slab), outcome))
+}
+
+/// Blocks are missing, or are another run's: [`PredictError::Incomplete`], [`PredictError::AnotherRun`].
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error(transparent)]
 struct Unfinished(PredictError);
@@ -278,7 +301,9 @@ pub(crate) fn predict(
     }
     match outcome {
         Err(PredictError::Interrupted { .. }) => Err(Interrupted.into()),
-        Err(error @ PredictError::Incomplete { .. }) => Err(Unfinished(error).into()),
+        Err(error @ (PredictError::Incomplete { .. } | PredictError::AnotherRun { .. })) => {
+            Err(Unfinished(error).into())
+        }
         other => other.into_diagnostic(),
     }
 }
