@@ -76,6 +76,15 @@ pub enum AnalyzeError {
         /// What the encoder said.
         source: Box<png::EncodingError>,
     },
+    /// A volume that is another when it is read again.
+    #[error("{path}: changed while it was read; is another program writing it? Give the same command again", path = path.display())]
+    Changed {
+        /// The volume.
+        path: PathBuf,
+    },
+    /// Told to stop.
+    #[error("stopped")]
+    Interrupted,
     /// A volume that could not be read.
     #[error(transparent)]
     Volume(Box<VolumeError>),

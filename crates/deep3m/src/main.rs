@@ -25,7 +25,8 @@ Examples:
   deep3m demo -o demo                              the whole way on synthetic data, with a report page
   deep3m train images/ labels/ -o model            train on a labelled stack
   deep3m predict model volume.tif -o result.zarr   probability of every voxel
-  deep3m evaluate result.zarr truth/               how good it is"
+  deep3m evaluate result.zarr truth/               how good it is
+  deep3m segment result.zarr -o objects.zarr       each object with a number of its own"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -41,6 +42,7 @@ enum Command {
     Submit(Box<commands::submit::Args>),
     Plan(Box<commands::plan::Args>),
     Evaluate(commands::evaluate::Args),
+    Segment(commands::segment::Args),
     Convert(commands::convert::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Submit(args) => commands::submit::run(&args),
         Command::Plan(args) => commands::plan::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Segment(args) => commands::segment::run(&args),
         Command::Convert(args) => commands::convert::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Export(args) => commands::export::run(&args),

@@ -27,6 +27,7 @@ fn of_every_command() {
         "submit kubernetes",
         "submit aws-batch",
         "evaluate",
+        "segment",
         "convert",
         "plan",
         "plan predict",

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use deep3m_volume::formats::ome_zarr::ZarrWriter;
 use deep3m_volume::{
-    Extent, Notes, OpenOptions, Region, Volume, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType, create,
-    crop, fs, is_remote, open_with, remove_zarr,
+    Extent, Format, Notes, OpenOptions, Region, Volume, VolumeError, VolumeSpec, VolumeWriter, VoxelSize, VoxelType,
+    create, crop, fs, is_remote, open_with, remove_folder_volume,
 };
 use serde_json::json;
 
@@ -196,7 +196,7 @@ impl Output {
             check_unused(&self.notes, &self.presence)?;
             self.notes.remove_folder(FOLDER)?;
             Parts::remove(&self.notes)?;
-            return Ok(remove_zarr(place)?);
+            return Ok(remove_folder_volume(place, Format::OmeZarr)?);
         }
         self.check_replaceable(place)?;
         check_unused(&Notes::at(place)?, &Presence::beside(place))?;

@@ -51,7 +51,7 @@ pub use formats::ome_zarr::{ZarrLayout, ZarrVersion};
 pub use greys::Greys;
 pub use labels::{as_labels, as_probabilities};
 pub use notes::{LARGEST_NOTE, Note, Notes, Version};
-pub use open::{Format, OpenOptions, create, create_as, is_remote, open, open_with, remove_zarr, reopen};
+pub use open::{Format, OpenOptions, create, create_as, is_remote, open, open_with, remove_folder_volume, reopen};
 pub use region::{Extent, Index, Region, RegionParseError};
 pub use sized::with_voxel_size;
 pub use variation::Variation;

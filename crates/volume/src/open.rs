@@ -213,12 +213,22 @@ pub fn reopen(path: &Path) -> Result<Box<dyn VolumeWriter>, VolumeError> {
     Ok(Box::new(ome_zarr::ZarrWriter::reopen(path)?))
 }
 
-/// Removes an OME-Zarr volume, if it is there: what says that it is one goes last.
+/// Removes a volume that is a folder or lies in object storage, if it is there; in object storage what says that it is one
+/// goes last.
 ///
 /// # Errors
-/// [`VolumeError::Unsupported`] where something lies there that is no part of a volume; then nothing is removed.
-pub fn remove_zarr(path: &Path) -> Result<(), VolumeError> {
-    make_room(path, Format::OmeZarr, true)
+/// [`VolumeError::Unsupported`] where something lies there that is no part of a volume of this format, or a volume of one
+/// file; then nothing is removed.
+pub fn remove_folder_volume(path: &Path, format: Format) -> Result<(), VolumeError> {
+    if !format.is_folder() {
+        return Err(VolumeError::Unsupported {
+            place: Place::file(path),
+            found: "a format of one file".into(),
+            expected: "a folder".into(),
+            hint: "A file is replaced by the new one.".into(),
+        });
+    }
+    make_room(path, format, true)
 }
 
 /// Sees to it that nothing is in the way of a new volume.

@@ -10,6 +10,7 @@ pub(crate) mod model;
 pub(crate) mod phantom;
 pub(crate) mod plan;
 pub(crate) mod predict;
+pub(crate) mod segment;
 pub(crate) mod submit;
 pub(crate) mod train;
 

@@ -1,0 +1,67 @@
+//! The blocks in which a volume is looked at.
+
+use deep3m_volume::{Extent, Index, Region};
+
+/// Boxes of one size that tile a volume, from its first voxel on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    extent: Extent,
+    core: Extent,
+}
+
+impl Grid {
+    /// Blocks of `core` voxels, cut at the volume's end.
+    pub(crate) fn new(extent: Extent, core: Extent) -> Self {
+        let part = |size: u64, all: u64| size.clamp(1, all.max(1));
+        Self { extent, core: Extent::new(part(core.z, extent.z), part(core.y, extent.y), part(core.x, extent.x)) }
+    }
+
+    pub(crate) const fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// All blocks, in the order of z, y, x.
+    pub(crate) fn blocks(&self) -> Vec<Region> {
+        Region::whole(self.extent).tiles(self.core).collect()
+    }
+
+    /// A block with the first voxels of those behind it: what touches across a border touches in one of these.
+    pub(crate) fn widened(&self, core: &Region) -> Region {
+        let end = core.end();
+        let wide = |start: u64, end: u64, all: u64| (end + 1).min(all) - start;
+        let extent = Extent::new(
+            wide(core.start.z, end.z, self.extent.z),
+            wide(core.start.y, end.y, self.extent.y),
+            wide(core.start.x, end.x, self.extent.x),
+        );
+        Region::new(core.start, extent)
+    }
+
+    /// The place in [`Self::blocks`] of the block that begins at a voxel.
+    pub(crate) const fn number(&self, start: Index) -> usize {
+        let rows = self.extent.y.div_ceil(self.core.y);
+        let columns = self.extent.x.div_ceil(self.core.x);
+        ((start.z / self.core.z * rows + start.y / self.core.y) * columns + start.x / self.core.x) as usize
+    }
+
+    /// How many blocks there are along y and x, and which of them a block is.
+    pub(super) const fn place(&self, core: &Region) -> Place {
+        let Index { y, x, .. } = core.start;
+        let columns = self.extent.x.div_ceil(self.core.x) as usize;
+        Place { row: (y / self.core.y) as usize, column: (x / self.core.x) as usize, columns }
+    }
+}
+
+/// Where a block lies in its layer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) row: usize,
+    pub(super) column: usize,
+    pub(super) columns: usize,
+}
+
+impl Place {
+    pub(super) const fn in_layer(self) -> usize {
+        self.row * self.columns + self.column
+    }
+}

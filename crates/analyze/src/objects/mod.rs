@@ -1,0 +1,235 @@
+//! Connected objects of a volume that is larger than the memory, block by block and on all threads; the same whatever
+//! the blocks.
+//!
+//! Each block is read with the first section, row and column of the blocks behind it ([`Grid::widened`]), and its
+//! foreground is told apart into objects ([`runs`]). What two blocks both hold has the same runs in both, in the same
+//! order: so objects are joined across borders by going through the two lists side by side. Only these lists are kept,
+//! for a layer of blocks, besides what is counted of each object ([`Tally`]). Corners need no care: a voxel that three or
+//! more blocks hold is joined along their faces.
+//!
+//! Numbers are given in the order of the objects' first voxels. To draw them, blocks are read and told apart once more,
+//! which gives the same objects in the same order.
+
+mod connectivity;
+mod forest;
+mod grid;
+mod runs;
+mod tally;
+
+use std::path::Path;
+
+use deep3m_volume::{Index, Region};
+use rayon::prelude::*;
+
+use crate::AnalyzeError;
+use forest::Forest;
+use runs::Labelled;
+
+pub use connectivity::Connectivity;
+pub(crate) use grid::Grid;
+pub(crate) use tally::{Piece, Size, Sums, Tally};
+
+/// What is foreground of a volume.
+pub(crate) trait Mask: Sync {
+    /// The volume, for messages.
+    fn path(&self) -> &Path;
+    /// A byte of 0 or 1 for each voxel of a part, row-major.
+    fn read(&self, part: Region) -> Result<Vec<u8>, AnalyzeError>;
+}
+
+/// The objects of a volume.
+pub(crate) struct Found<T> {
+    /// Those that were kept, in the order of their first voxels.
+    pub(crate) objects: Vec<T>,
+    /// For each object of each block: its number from 1, or 0 where it was not kept.
+    numbers: Vec<u32>,
+    /// Where those of each block begin in `numbers`.
+    bases: Vec<u32>,
+}
+
+/// Finds the objects of a mask; those that `keep` says no to are left out.
+///
+/// `progress` hears the voxels of each block; with a false the search ends, and nothing is found.
+pub(crate) fn find<T: Tally>(
+    mask: &dyn Mask,
+    grid: &Grid,
+    connectivity: Connectivity,
+    keep: impl Fn(&T) -> bool,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Found<T>>, AnalyzeError> {
+    let blocks = grid.blocks();
+    let mut joined = Joined::<T>::default();
+    let mut bases = Vec::with_capacity(blocks.len());
+    for batch in blocks.chunks(2 * rayon::current_num_threads()) {
+        let looked: Vec<_> =
+            batch.par_iter().map(|core| Look::at(mask, grid, core, connectivity)).collect::<Result<_, _>>()?;
+        for (core, look) in batch.iter().zip(looked) {
+            bases.push(joined.forest.len());
+            if !joined.add(grid.place(core), look)? {
+                return Err(AnalyzeError::Changed { path: mask.path().to_owned() });
+            }
+            if !progress(core.extent.len() as u64) {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(joined.finish(bases, keep)))
+}
+
+impl<T> Found<T> {
+    /// The numbers of the voxels of `part`, which is one of [`Grid::widened`]; 0 where there is no kept object. Mask, grid and
+    /// connectivity are those of [`find`].
+    pub(crate) fn draw(
+        &self,
+        mask: &dyn Mask,
+        grid: &Grid,
+        connectivity: Connectivity,
+        part: Region,
+    ) -> Result<Vec<u32>, AnalyzeError> {
+        let changed = || AnalyzeError::Changed { path: mask.path().to_owned() };
+        let labelled = Labelled::of(&mask.read(part)?, part.extent, connectivity);
+        let base = self.bases.get(grid.number(part.start)).ok_or_else(changed)?;
+        let numbers = &self.numbers[*base as usize..];
+        let mut drawn = vec![0; part.extent.len()];
+        let rows = drawn.chunks_exact_mut(labelled.width().max(1));
+        let places = (0..labelled.depth()).flat_map(|z| (0..labelled.height()).map(move |y| (z, y)));
+        for ((z, y), voxels) in places.zip(rows) {
+            for run in labelled.row(z, y) {
+                let number = *numbers.get(run.object as usize).ok_or_else(changed)?;
+                voxels[run.from as usize..run.to as usize].fill(number);
+            }
+        }
+        Ok(drawn)
+    }
+}
+
+/// A block that was looked at: what is counted of its objects, and the objects at its faces.
+struct Look<T> {
+    tallies: Vec<T>,
+    low: [Vec<u32>; 3],
+    /// Of what belongs to the next block; empty at the volume's end.
+    high: [Vec<u32>; 3],
+}
+
+impl<T: Tally> Look<T> {
+    fn at(mask: &dyn Mask, grid: &Grid, core: &Region, connectivity: Connectivity) -> Result<Self, AnalyzeError> {
+        let part = grid.widened(core);
+        let labelled = Labelled::of(&mask.read(part)?, part.extent, connectivity);
+        let mut tallies = vec![T::NOTHING; labelled.objects() as usize];
+        let (extent, all) = (core.extent, grid.extent());
+        let flat = connectivity.is_flat();
+        for z in 0..extent.z {
+            for y in 0..extent.y {
+                let at = Index::new(core.start.z + z, core.start.y + y, core.start.x);
+                let row_at_border = (!flat && (at.z == 0 || at.z + 1 == all.z)) || at.y == 0 || at.y + 1 == all.y;
+                for run in labelled.row(z as usize, y as usize) {
+                    let (from, to) = (u64::from(run.from), u64::from(run.to).min(extent.x));
+                    if from >= to {
+                        continue;
+                    }
+                    let start = Index { x: at.x + from, ..at };
+                    let at_border = row_at_border || start.x == 0 || at.x + to == all.x;
+                    tallies[run.object as usize].add(Piece { start, voxels: to - from, at_border });
+                }
+            }
+        }
+        let beyond = |part: u64, core: u64| part > core;
+        let high = [
+            if beyond(part.extent.z, extent.z) { labelled.section(labelled.depth() - 1).collect() } else { Vec::new() },
+            if beyond(part.extent.y, extent.y) { labelled.rows(labelled.height() - 1).collect() } else { Vec::new() },
+            if beyond(part.extent.x, extent.x) {
+                labelled.column(labelled.width() as u32 - 1).collect()
+            } else {
+                Vec::new()
+            },
+        ];
+        let low = [
+            if core.start.z > 0 { labelled.section(0).collect() } else { Vec::new() },
+            if core.start.y > 0 { labelled.rows(0).collect() } else { Vec::new() },
+            if core.start.x > 0 { labelled.column(0).collect() } else { Vec::new() },
+        ];
+        Ok(Self { tallies, low, high })
+    }
+}
+
+/// Blocks that were joined, and the faces that wait for the blocks behind them.
+struct Joined<T> {
+    forest: Forest,
+    tallies: Vec<T>,
+    /// The last block's.
+    x: Vec<u32>,
+    /// Those of the last blocks of each column.
+    y: Vec<Vec<u32>>,
+    /// Those of the last layer.
+    z: Vec<Vec<u32>>,
+}
+
+impl<T> Default for Joined<T> {
+    fn default() -> Self {
+        Self { forest: Forest::default(), tallies: Vec::new(), x: Vec::new(), y: Vec::new(), z: Vec::new() }
+    }
+}
+
+impl<T: Tally> Joined<T> {
+    /// Adds the next block; false where it does not go with those before it.
+    fn add(&mut self, place: grid::Place, look: Look<T>) -> Result<bool, AnalyzeError> {
+        let base = self.forest.len();
+        if !self.forest.grow(look.tallies.len() as u32) {
+            return Err(AnalyzeError::Setting {
+                name: "objects",
+                found: "more than four billion pieces of objects".into(),
+                expected: "fewer: is the threshold far too low, or the volume all noise?".into(),
+            });
+        }
+        self.tallies.extend(look.tallies);
+        if self.y.len() <= place.column {
+            self.y.resize(place.columns, Vec::new());
+        }
+        if self.z.len() <= place.in_layer() {
+            self.z.resize(place.in_layer() + 1, Vec::new());
+        }
+        let [low_z, low_y, low_x] = look.low;
+        for (before, low) in [
+            (std::mem::take(&mut self.z[place.in_layer()]), low_z),
+            (std::mem::take(&mut self.y[place.column]), low_y),
+            (std::mem::take(&mut self.x), low_x),
+        ] {
+            if before.len() != low.len() {
+                return Ok(false);
+            }
+            for (a, b) in before.into_iter().zip(low) {
+                self.forest.join(a, base + b);
+            }
+        }
+        let [z, y, x] = look.high.map(|face| face.into_iter().map(|object| base + object).collect());
+        (self.z[place.in_layer()], self.y[place.column], self.x) = (z, y, x);
+        Ok(true)
+    }
+
+    fn finish(mut self, bases: Vec<u32>, keep: impl Fn(&T) -> bool) -> Found<T> {
+        let count = self.forest.len();
+        for object in 0..count {
+            let root = self.forest.root(object);
+            if root != object {
+                let tally = self.tallies[object as usize];
+                self.tallies[root as usize].join(&tally);
+            }
+        }
+        let kept = |&object: &u32, forest: &mut Forest, tallies: &[T]| {
+            let tally = &tallies[object as usize];
+            forest.root(object) == object && tally.voxels() > 0 && keep(tally)
+        };
+        let mut roots: Vec<u32> = (0..count).filter(|object| kept(object, &mut self.forest, &self.tallies)).collect();
+        roots.sort_unstable_by_key(|&root| self.tallies[root as usize].first());
+        let mut numbers = vec![0; count as usize];
+        for (number, &root) in (1..).zip(&roots) {
+            numbers[root as usize] = number;
+        }
+        for object in 0..count {
+            // A root comes before the others of its group.
+            numbers[object as usize] = numbers[self.forest.root(object) as usize];
+        }
+        let objects = roots.iter().map(|&root| self.tallies[root as usize]).collect();
+        Found { objects, numbers, bases }
+    }
+}

@@ -1,0 +1,359 @@
+//! `deep3m segment`: from a probability to objects.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::Ordering;
+
+use deep3m_analyze::{AnalyzeError, Connectivity, SegmentConfig, SegmentStep, Segmentation, otsu_level, segment};
+use deep3m_volume::{
+    Format, Region, Volume, VolumeSpec, VoxelSize, VoxelType, as_probabilities, create_as, fs, is_remote,
+    remove_folder_volume, same_place,
+};
+use miette::{IntoDiagnostic, Result};
+use serde::Serialize;
+
+use crate::commands::{open_sized, print_json};
+use crate::console::{Progress, Unit, notice};
+use crate::interrupt::{self, Interrupted};
+use crate::parse;
+
+/// Give every object of a prediction a number of its own
+///
+/// Voxels from a probability on are foreground; those that touch are one object. OUT is a label volume: 0 is background, objects
+/// are numbered from 1 in the order in which they are met, section by section. The numbers do not depend on the machine.
+/// The ending of OUT says the format: .zarr, .precomputed (Neuroglancer), .h5, .tif.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  deep3m segment result.zarr -o objects.zarr
+  deep3m segment result.zarr -o objects.zarr --threshold 0.6 --fill-holes 500 --min-size 0.001um3
+  deep3m segment result.zarr -o objects.precomputed --threshold auto --connectivity 6 --voxel-size 30,8,8")]
+pub(crate) struct Args {
+    /// Probability or mask
+    probability: PathBuf,
+    /// Where to write the numbers
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Probability from which a voxel is foreground; auto: what separates the two humps of all values best (Otsu)
+    #[arg(long, value_name = "T|auto", default_value = "0.5")]
+    threshold: Threshold,
+    /// Which voxels touch: those that share a face (6), also an edge (18), also a corner (26); 4 and 8 take each section
+    /// for itself
+    #[arg(long, value_name = "4|8|6|18|26", value_parser = connectivity, default_value = "26")]
+    connectivity: Connectivity,
+    /// Fill holes of up to this size that the foreground encloses: voxels, or a volume such as 0.001um3
+    #[arg(long, value_name = "SIZE")]
+    fill_holes: Option<Size>,
+    /// Leave smaller objects out: voxels, or a volume such as 0.001um3
+    #[arg(long, value_name = "SIZE")]
+    min_size: Option<Size>,
+    /// Leave larger objects out
+    #[arg(long, value_name = "SIZE")]
+    max_size: Option<Size>,
+    /// Look only at this part; ends are outside
+    #[arg(long, value_name = "z0:z1,y0:y1,x0:x1")]
+    region: Option<Region>,
+    /// Size of a voxel in nm, for a volume that does not state it (or states it wrong)
+    #[arg(long, value_name = "z,y,x", value_parser = parse::voxel_size)]
+    voxel_size: Option<VoxelSize>,
+    /// Replace an output that is already there
+    #[arg(long)]
+    overwrite: bool,
+    /// Print what was found as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// From which value on a voxel is foreground.
+#[derive(Clone, Copy, Debug)]
+enum Threshold {
+    Auto,
+    Probability(f64),
+}
+
+impl FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        match parse::fraction(text) {
+            Ok(value) if value > 0.0 => Ok(Self::Probability(value)),
+            Ok(_) => Err("0 found; every voxel would be foreground: expected more than 0, up to 1, or auto".to_owned()),
+            Err(_) => Err(format!("'{text}' found; expected a number above 0 and up to 1, or auto")),
+        }
+    }
+}
+
+/// A volume of an object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Size {
+    Voxels(u64),
+    CubicMicrometres(f64),
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fail = || format!("'{text}' found; expected a number of voxels (200) or a volume (0.001um3)");
+        let lower = text.trim().to_lowercase().replace('µ', "u").replace('³', "3");
+        match lower.strip_suffix("um3") {
+            Some(number) => Ok(Self::CubicMicrometres(parse::positive(number.trim()).map_err(|_| fail())?)),
+            None => lower.parse().map(Self::Voxels).map_err(|_| fail()),
+        }
+    }
+}
+
+impl Size {
+    /// In voxels; `round` says which way a part of one counts.
+    fn voxels(self, size: Option<VoxelSize>, round: fn(f64) -> f64) -> Result<u64> {
+        match (self, size) {
+            (Self::Voxels(voxels), _) => Ok(voxels),
+            (Self::CubicMicrometres(volume), Some(size)) => Ok(round(volume / voxel_um3(size)) as u64),
+            (Self::CubicMicrometres(_), None) => {
+                miette::bail!(
+                    "a size in µm³: the volume does not state how large its voxels are. Give --voxel-size z,y,x in nm, or \
+                     a number of voxels"
+                )
+            }
+        }
+    }
+}
+
+/// The volume of a voxel in µm³.
+fn voxel_um3(size: VoxelSize) -> f64 {
+    size.z_nm * size.y_nm * size.x_nm / 1e9
+}
+
+fn connectivity(text: &str) -> Result<Connectivity, String> {
+    let found = text.parse().ok().and_then(Connectivity::with_neighbours);
+    found.ok_or_else(|| format!("'{text}' found; expected 4, 8, 6, 18 or 26"))
+}
+
+/// What was done.
+#[derive(Serialize)]
+struct Done {
+    #[serde(flatten)]
+    found: Segmentation,
+    /// Probability from which a voxel was foreground.
+    threshold: f64,
+    connectivity: Connectivity,
+    /// Volume of all objects, where the size of voxels is known.
+    volume_um3: Option<f64>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let volume = as_probabilities(open_sized(&args.probability, args.voxel_size)?);
+    let info = volume.info();
+    let size = info.voxel_size;
+    if !matches!(info.voxel_type, VoxelType::U8 | VoxelType::U16) {
+        let (path, found) = (info.path.clone(), info.voxel_type);
+        return Err(AnalyzeError::NotProbabilities { path, found }).into_diagnostic();
+    }
+    let of = |size_of: Option<Size>, otherwise: u64, round: fn(f64) -> f64| {
+        size_of.map_or(Ok(otherwise), |given| given.voxels(size, round))
+    };
+    let mut config = SegmentConfig {
+        level: 1,
+        connectivity: args.connectivity,
+        fill_holes: of(args.fill_holes, 0, f64::floor)?,
+        min_voxels: of(args.min_size, 1, f64::ceil)?.max(1),
+        max_voxels: of(args.max_size, u64::MAX, f64::floor)?,
+        region: args.region,
+    };
+    let extent = config.extent(volume.as_ref()).into_diagnostic()?;
+    let target = Target::new(&args.output, &info.path, args.overwrite)?;
+    let full_scale = f64::from(info.voxel_type.full_scale());
+    config.level = match args.threshold {
+        Threshold::Probability(probability) => level(probability, full_scale),
+        Threshold::Auto => find_level(volume.as_ref(), args.region.unwrap_or(Region::whole(info.extent)))?,
+    };
+    let threshold = f64::from(config.level) / full_scale;
+    let origin = args.region.map(|region| region.start).unwrap_or_default();
+    let provenance =
+        serde_json::json!({ "kind": "objects", "origin": origin, "volume": info.path, "settings": config });
+    let voxel_type = VoxelType::U32;
+    let spec = VolumeSpec { extent, voxel_type, voxel_size: size, chunk: None, provenance: Some(provenance) };
+    let writer = create_as(&target.made, target.format, &spec, args.overwrite).into_diagnostic()?;
+    let steps = if config.fill_holes > 0 { 3 } else { 2 };
+    let progress = Progress::new("segment", steps * extent.checked_voxels().unwrap_or(0), Unit::Voxels);
+    let found = segment(volume.as_ref(), writer.as_ref(), &config, &mut |step, voxels| {
+        progress.advance(voxels);
+        let doing = match step {
+            SegmentStep::Holes => "looking for holes",
+            SegmentStep::Find => "looking for objects",
+            SegmentStep::Write => "writing",
+        };
+        progress.message(doing.to_owned());
+        !interrupt::stop().load(Ordering::Relaxed)
+    });
+    progress.finish();
+    drop(writer);
+    let found = match found {
+        Err(AnalyzeError::Interrupted) => return Err(Interrupted.into()),
+        other => other.into_diagnostic()?,
+    };
+    target.take_place()?;
+    if found.objects == 0 {
+        let why = "is the threshold too high, or is it a mask of 0 and 1 (--threshold 0.001)?";
+        notice(&format!("{}: no object from a probability of {threshold:.3} on; {why}", info.path.display()));
+    }
+    let volume_um3 = size.map(|size| found.voxels as f64 * voxel_um3(size));
+    if args.json {
+        return print_json(&Done { found, threshold, connectivity: args.connectivity, volume_um3 });
+    }
+    println!("{}", describe(&found, threshold, size, &args.output));
+    Ok(())
+}
+
+/// The lowest value whose probability is at least `threshold`.
+fn level(threshold: f64, full_scale: f64) -> u32 {
+    let guess = (threshold * full_scale).floor().max(1.0);
+    (if guess / full_scale >= threshold { guess } else { guess + 1.0 }) as u32
+}
+
+fn find_level(volume: &dyn Volume, region: Region) -> Result<u32> {
+    let progress = Progress::new("threshold", region.extent.checked_voxels().unwrap_or(0), Unit::Voxels);
+    let level = otsu_level(volume, region, &mut |voxels| {
+        progress.advance(voxels);
+        !interrupt::stop().load(Ordering::Relaxed)
+    });
+    progress.finish();
+    match level {
+        Err(AnalyzeError::Interrupted) => Err(Interrupted.into()),
+        Err(error) => Err(error).into_diagnostic(),
+        Ok(Some(level)) => Ok(level),
+        Ok(None) => miette::bail!(
+            "{}: --threshold auto: all voxels have one value; expected at least two. Give a number from 0 to 1",
+            volume.info().path.display()
+        ),
+    }
+}
+
+/// Where the output is made, so that no half of it is taken for the whole.
+struct Target {
+    out: PathBuf,
+    made: PathBuf,
+    format: Format,
+    overwrite: bool,
+}
+
+impl Target {
+    fn new(out: &Path, input: &Path, overwrite: bool) -> Result<Self> {
+        let format = Format::of_output(out);
+        if is_remote(out) {
+            miette::bail!(
+                "{}: found an output in object storage; expected a path on this machine. Copy it there afterwards: deep3m \
+                 convert OUT.zarr -o {} --labels",
+                out.display(),
+                out.display()
+            );
+        }
+        if matches!(format, Format::Mrc | Format::PngFolder | Format::TiffFolder) {
+            miette::bail!(
+                "{}: found a format without labels of 32 bits; expected a name ending in .zarr, .precomputed, .h5 or .tif",
+                out.display()
+            );
+        }
+        if same_place(out, input) {
+            miette::bail!("{}: is the volume to segment; choose another output", out.display());
+        }
+        if !overwrite && format.is_folder() && out.exists() {
+            miette::bail!("{}: already exists; choose another name, or give --overwrite to replace it", out.display());
+        }
+        let mut name = out.file_name().unwrap_or_default().to_owned();
+        name.push(".partial");
+        let made = if format.is_folder() { out.with_file_name(name) } else { out.to_owned() };
+        let target = Self { out: out.to_owned(), made, format, overwrite };
+        if target.is_moved() && target.made.exists() {
+            // What a killed process left.
+            remove_folder_volume(&target.made, format).into_diagnostic()?;
+            fs::remove_dir(&target.made).into_diagnostic()?;
+        }
+        Ok(target)
+    }
+
+    fn is_moved(&self) -> bool {
+        self.made != self.out
+    }
+
+    /// Gives the finished output its name.
+    fn take_place(&self) -> Result<()> {
+        if !self.is_moved() {
+            return Ok(());
+        }
+        if self.overwrite && self.out.exists() {
+            remove_folder_volume(&self.out, self.format).into_diagnostic()?;
+            fs::remove_dir(&self.out).into_diagnostic()?;
+        }
+        std::fs::rename(&self.made, &self.out)
+            .map_err(|e| miette::miette!("{}: rename into place: {e}", self.out.display()))
+    }
+}
+
+/// What was found, in a few lines.
+fn describe(found: &Segmentation, threshold: f64, size: Option<VoxelSize>, output: &Path) -> String {
+    let objects = if found.objects == 1 { "object" } else { "objects" };
+    let share = 100.0 * found.voxels as f64 / found.of_voxels.max(1) as f64;
+    let mut text = format!(
+        "{}: {} {objects} from a probability of {threshold:.3} on, {} voxels, {share:.2} % of the volume",
+        output.display(),
+        found.objects,
+        found.voxels
+    );
+    if found.objects > 0 {
+        let of = |voxels: u64| match size {
+            Some(size) => format!("{voxels} voxels ({:.3e} µm³)", voxels as f64 * voxel_um3(size)),
+            None => format!("{voxels} voxels"),
+        };
+        let _ = write!(text, "\nsmallest {}, largest {}", of(found.smallest), of(found.largest));
+        let _ = write!(text, "\n{} at the volume's border, of which a part may be missing", found.at_border);
+    }
+    if found.holes > 0 {
+        let _ = write!(text, "\n{} holes filled, {} voxels", found.holes, found.hole_voxels);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_voxels_or_volumes() {
+        let size = VoxelSize::new(30.0, 10.0, 10.0);
+        assert_eq!("200".parse(), Ok(Size::Voxels(200)));
+        for text in ["0.003um3", "0.003 µm³", "3e-3UM3"] {
+            let volume: Size = text.parse().unwrap();
+            assert_eq!(volume.voxels(size, f64::ceil).unwrap(), 1000, "{text}");
+        }
+        assert!(
+            "0.003um3"
+                .parse::<Size>()
+                .unwrap()
+                .voxels(None, f64::ceil)
+                .unwrap_err()
+                .to_string()
+                .contains("--voxel-size")
+        );
+        for text in ["", "um3", "-3um3", "1.5", "3nm"] {
+            assert!(text.parse::<Size>().unwrap_err().contains("0.001um3"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_threshold_is_the_lowest_value_that_reaches_it() {
+        for scale in [255.0, 65535.0] {
+            for threshold in [0.001, 0.25, 0.5, 0.6, 0.999, 1.0] {
+                let level = level(threshold, scale);
+                assert!(f64::from(level) / scale >= threshold);
+                assert!(level == 1 || f64::from(level - 1) / scale < threshold, "{threshold} of {scale}: {level}");
+            }
+        }
+        assert!("0".parse::<Threshold>().is_err() && "2".parse::<Threshold>().is_err());
+        assert!(matches!("auto".parse(), Ok(Threshold::Auto)));
+    }
+}
