@@ -1,9 +1,11 @@
-"""Objects against the field's own tools: the same components as cc3d and scipy, up to renaming.
+"""Objects against the field's own tools: the same components as cc3d and scipy, up to renaming; the same Rand error and
+variation of information as scikit-image, the same matches as counting them one by one gives.
 
     python analyze_interop.py DEEP3M [DATA]
 
 DATA holds real label volumes; without it only made-up volumes are compared, and that is said.
 """
+import json
 import subprocess
 import sys
 import tempfile
@@ -12,8 +14,10 @@ from pathlib import Path
 import cc3d
 import numpy as np
 import scipy.ndimage
+import scipy.sparse
 import tifffile
 import zarr
+from skimage.metrics import adapted_rand_error, variation_of_information
 
 
 def made_up():
@@ -57,6 +61,36 @@ def same_up_to_renaming(a, b):
     return len(pairs) == (a.max() if a.size else 0) == len(np.unique(b))
 
 
+def matches(predicted, truth, iou):
+    """How many objects have a partner of at least this intersection over union."""
+    table = scipy.sparse.coo_array(
+        (np.ones(truth.size, "i8"), (predicted.ravel(), truth.ravel())), shape=(predicted.max() + 1, truth.max() + 1)
+    ).tocsr()
+    sizes_p, sizes_t = np.asarray(table.sum(1)).ravel(), np.asarray(table.sum(0)).ravel()
+    pairs = table.tocoo()
+    p, t = pairs.coords
+    value = pairs.data / (sizes_p[p] + sizes_t[t] - pairs.data)
+    good = (p > 0) & (t > 0) & (value >= iou)
+    return len(np.unique(t[good])) if iou > 0.5 else None
+
+
+def agree(deep3m, folder, predicted, truth):
+    """Scores of one labelling against another."""
+    for name, labels in (("a.zarr", predicted), ("b.zarr", truth)):
+        stored = zarr.create_array(folder / name, shape=labels.shape, chunks=(32, 64, 64), dtype="u4", overwrite=True)
+        stored[:] = labels.astype("u4")
+    command = [deep3m, "evaluate", "a.zarr", "b.zarr", "--objects", "--json"]
+    found = json.loads(subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout)["objects"]
+    error, precision, recall = adapted_rand_error(truth, predicted)
+    split, merge = variation_of_information(truth, predicted, ignore_labels=(0,))
+    for key, expected in (("adapted_rand_error", error), ("rand_precision", precision), ("rand_recall", recall),
+                          ("vi_split", split), ("vi_merge", merge)):
+        assert abs(found[key] - expected) < 1e-9, f"{key}: found {found[key]}, scikit-image {expected}"
+    for step in found["matches"]:
+        expected = matches(predicted, truth, step["iou"])
+        assert expected is None or step["true_positives"] == expected, f"IoU {step['iou']}: {step}, expected {expected}"
+
+
 def main():
     deep3m = Path(sys.argv[1]).resolve()
     volumes = list(made_up())
@@ -81,6 +115,7 @@ def main():
             subprocess.run(words, cwd=folder, check=True, capture_output=True)
             filled = zarr.open_array(folder / "filled.zarr" / "0", mode="r")[:] > 0
             assert np.array_equal(filled, scipy.ndimage.binary_fill_holes(mask)), f"{name}: other holes"
+            agree(deep3m, folder, reference(mask, 6), ours)
             print(f"{name}: {' x '.join(map(str, mask.shape))}, {ours.max()} objects (26), the same")
     print(f"{compared} labellings the same as those of cc3d {cc3d.__version__} and scipy {scipy.__version__}")
 

@@ -1,6 +1,7 @@
 //! Measures segmentations: how well a prediction agrees with the truth, how many objects there are and which
 //! voxels are whose, and pictures that show it.
 
+mod agreement;
 mod components;
 mod confusion;
 mod error;
@@ -14,6 +15,7 @@ mod table;
 mod work;
 mod zones;
 
+pub use agreement::{Agreement, Matches, agreement};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
 pub use error::{AnalyzeError, ValueCounts};
