@@ -1,6 +1,8 @@
 //! Reading a block's context: the part that lies in the volume is read, what sticks out is mirrored at the volume's own
 //! border, bins are averaged, grey values normalised.
 
+use std::ops::Range;
+
 use deep3m_volume::{Binning, Extent, Index, Region, Volume, VolumeError, Voxels};
 
 use crate::plan::{Context, Span};
@@ -24,12 +26,13 @@ impl Prepared {
     }
 }
 
-/// Reads a context. `normalise` is applied to each binned section.
+/// Reads a context, into a buffer whose room is used again. `normalise` is applied to each binned section.
 pub(crate) fn prepare(
     volume: &dyn Volume,
     binning: Binning,
     context: &Context,
     normalise: &dyn Fn(&mut [f32]),
+    buffer: &mut Vec<f32>,
 ) -> Result<Prepared, VolumeError> {
     let extent = volume.info().extent;
     let z = Axis::new(context.z, extent.z);
@@ -39,7 +42,10 @@ pub(crate) fn prepare(
     let block = volume.read(source)?;
     let (height, width) = (y.from.len(), x.from.len());
     let (rows, columns) = (context.y.len as usize, context.x.len as usize);
-    let mut values = Vec::with_capacity(z.from.len() * rows * columns);
+    let mut values = std::mem::take(buffer);
+    values.clear();
+    // Also when it is not used again, no more than is needed.
+    values.reserve_exact(z.from.len() * rows * columns);
     let mut section = Vec::with_capacity(height * width);
     let mut made: Vec<(usize, usize)> = Vec::new();
     for &from in &z.from {
@@ -82,10 +88,30 @@ fn gather<T: Copy + Into<f32>>(
 ) {
     let width = extent.x as usize;
     let start = section * extent.y as usize * width;
+    // Away from the volume's border columns lie one after another.
+    let middle = one_after_another(columns);
+    let (before, after) = (&columns[..middle.start], &columns[middle.end..]);
+    let from = columns.get(middle.start).copied().unwrap_or(0);
     for &row in rows {
         let row = &source[start + row * width..][..width];
-        target.extend(columns.iter().map(|&column| row[column].into()));
+        target.extend(before.iter().map(|&column| row[column].into()));
+        target.extend(row[from..from + middle.len()].iter().map(|&value| value.into()));
+        target.extend(after.iter().map(|&column| row[column].into()));
     }
+}
+
+/// The longest stretch in which each position is the one after the one before it.
+fn one_after_another(positions: &[usize]) -> Range<usize> {
+    let (mut longest, mut start) = (0..0, 0);
+    for end in 1..=positions.len() {
+        if end == positions.len() || positions[end] != positions[end - 1] + 1 {
+            if end - start > longest.len() {
+                longest = start..end;
+            }
+            start = end;
+        }
+    }
+    longest
 }
 
 /// How a span of an axis comes from the part of the volume that is read for it.
@@ -136,7 +162,7 @@ mod tests {
         let volume = MemoryVolume::ramp(Extent::new(3, 4, 5));
         let context =
             Context { z: Span { start: -1, len: 5 }, y: Span { start: -2, len: 6 }, x: Span { start: 1, len: 6 } };
-        let prepared = prepare(&volume, Binning::NONE, &context, &|_| {}).unwrap();
+        let prepared = prepare(&volume, Binning::NONE, &context, &|_| {}, &mut vec![7.0; 9]).unwrap();
         let mut expected = Vec::new();
         for z in [1, 0, 1, 2, 1] {
             for y in [2, 1, 0, 1, 2, 3] {
@@ -153,7 +179,7 @@ mod tests {
         let volume = MemoryVolume::ramp(Extent::new(1, 1, 5));
         let context =
             Context { z: Span { start: 0, len: 1 }, y: Span { start: 0, len: 1 }, x: Span { start: 1, len: 3 } };
-        let prepared = prepare(&volume, Binning { y: 3, x: 2 }, &context, &|_| {}).unwrap();
+        let prepared = prepare(&volume, Binning { y: 3, x: 2 }, &context, &|_| {}, &mut Vec::new()).unwrap();
         // Columns 2 3 | 4 3 | 2 1: the last bin of the volume holds one real column and its mirror image.
         assert_eq!(prepared.values, [2.5, 3.5, 1.5]);
     }

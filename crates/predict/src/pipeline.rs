@@ -111,7 +111,7 @@ pub(crate) fn run(
     let (free, places_free) = sync_channel(places);
     for _ in 0..places {
         // There is room for each.
-        let _ = free.send(());
+        let _ = free.send(Vec::new());
     }
     let (prepared_out, prepared) = sync_channel(places);
     // Rendezvous: a network keeps what it has made until the writer takes it.
@@ -170,34 +170,36 @@ pub(crate) fn run(
 /// What a lane takes blocks from, and how it says that there is a place for more.
 struct Reading<'a> {
     prepared: &'a Mutex<Receiver<(PlannedBlock, Prepared)>>,
-    free: &'a SyncSender<()>,
+    free: &'a SyncSender<Vec<f32>>,
 }
 
 /// Reads blocks as long as there are places for them, and some to take.
 fn spawn_reader<'s>(
     scope: &'s Scope<'s, '_>,
     shared: &'s Shared<'_>,
-    places: Receiver<()>,
+    places: Receiver<Vec<f32>>,
     out: SyncSender<(PlannedBlock, Prepared)>,
     say: Sender<Step>,
 ) -> ScopedJoinHandle<'s, (Duration, Result<(), PredictError>)> {
     scope.spawn(move || {
         let (job, mut spent, mut patient) = (shared.job, Duration::ZERO, true);
         let Some(binning) = job.lanes.first().map(|lane| lane.binning) else { return (spent, Ok(())) };
-        // A block that is left out leaves its place to the next.
-        let mut has_place = false;
+        // A block that is left out leaves its place to the next. A place is the room of the block that had it before.
+        let mut place: Option<Vec<f32>> = None;
         while !shared.is_over() {
-            if !has_place && places.recv().is_err() {
-                break;
+            if place.is_none() {
+                let Ok(free) = places.recv() else { break };
+                place = Some(free);
             }
-            has_place = true;
+            let buffer = place.get_or_insert_default();
             let block = match take(shared) {
                 Ok(Some(block)) => block,
                 Ok(None) => break,
                 Err(error) => return (spent, Err(error)),
             };
             let started = Instant::now();
-            let prepared = retry(patient, shared.stop, || prepare(job.volume, binning, &block.context, job.normalise));
+            let prepared =
+                retry(patient, shared.stop, || prepare(job.volume, binning, &block.context, job.normalise, buffer));
             spent += started.elapsed();
             patient = prepared.is_ok();
             match prepared {
@@ -206,7 +208,7 @@ fn spawn_reader<'s>(
                     if out.send((block, prepared)).is_err() {
                         break;
                     }
-                    has_place = false;
+                    place = None;
                 }
                 Err(_) if shared.is_over() => break,
                 Err(error) => shared.leave_out(block, error.to_string(), &say),
@@ -304,9 +306,8 @@ fn feed(
             !shared.is_over()
         };
         let outcome = forward.block(&block, &context, wanted.clone(), job.parts, network, &mut pass)?;
-        drop(context);
         // The reader may have read its last block.
-        let _ = free.send(());
+        let _ = free.send(context.values);
         match outcome {
             Outcome::Stopped => return Ok(()),
             // A model that has answered before is sound: something in this block is not.

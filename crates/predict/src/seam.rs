@@ -82,7 +82,7 @@ pub fn measure_seam(
     let Some(window) = Region::new(start, wanted).intersect(&region) else { return Ok(None) };
     let halo = CONTEXT.max(2 * plan.settings().halo);
     let piece = PlannedBlock { number: 0, core: window, context: plan.context_with(window, halo) };
-    let context = prepare(volume, binning, &piece.context, &*grey.apply)?;
+    let context = prepare(volume, binning, &piece.context, &*grey.apply, &mut Vec::new())?;
     let sections = window.start.z..window.end().z;
     let outcome = forward.block(&piece, &context, sections, &Parts::none(), &mut Duration::default(), &mut |_| true)?;
     let Outcome::Done(whole) = outcome else { return Err(PredictError::NotFinite { block: window }) };
