@@ -21,7 +21,7 @@ cd "$out"
 predict() { # cores, output, more
     cores=$1 result=$2
     shift 2
-    taskset -c "$cores" "$deep3m" predict model volume.zarr -o "$result" --variations 1 --tile 256 --wait "$@" >/dev/null 2>&1
+    taskset -c "$cores" "$deep3m" predict model volume.zarr -o "$result" --variations 1 --tile 256 "$@" >/dev/null
 }
 now() { date +%s.%N; }
 for round in $(seq "$rounds"); do
@@ -29,8 +29,8 @@ for round in $(seq "$rounds"); do
     begun=$(now)
     predict 0 one.zarr
     one=$(now)
-    predict 0 two.zarr --worker 0/2 &
-    predict 1 two.zarr --worker 1/2
+    predict 0 two.zarr --worker 0/2 --wait &
+    predict 1 two.zarr --worker 1/2 --wait
     wait
     two=$(now)
     diff -r one.zarr/0 two.zarr/0
