@@ -41,12 +41,13 @@ impl Work {
                 wanted: memory::at_least(least),
             }
         })?;
-        let wanted = whole_pieces(info, conversion).max(USUAL_BYTES);
-        let bytes = wanted.min(spare / BOXES);
-        // Large boxes decode each piece once: nothing needs to be kept.
-        let boxes = Self { bytes, cache_bytes: 0 }.peak(info, conversion);
-        let cache_bytes = usual.min(room.saturating_sub(boxes));
-        Ok(Self { bytes, cache_bytes })
+        let pieces = whole_pieces(info, conversion);
+        let bytes = pieces.extent_bytes.max(USUAL_BYTES).min(spare / BOXES);
+        let boxes = Self { bytes, cache_bytes: 0 };
+        // Boxes of whole pieces decode each once: nothing needs to be kept.
+        let kept = if pieces.end_together && bytes >= pieces.extent_bytes { 0 } else { usual };
+        let cache_bytes = kept.min(room.saturating_sub(boxes.peak(info, conversion)));
+        Ok(Self { cache_bytes, ..boxes })
     }
 
     /// The bytes of the program at their peak.
@@ -77,14 +78,26 @@ fn target_grain(info: &VolumeInfo, conversion: &Conversion) -> Extent {
     Extent::new(wanted.z.min(z), wanted.y.min(y), wanted.x.min(x))
 }
 
-/// Bytes of a box that holds whole pieces of the source and whole chunks of the output.
-fn whole_pieces(info: &VolumeInfo, conversion: &Conversion) -> u64 {
+/// A box that holds whole pieces of the source and whole chunks of the output.
+struct WholePieces {
+    extent_bytes: u64,
+    /// Whether no piece sticks out of the box.
+    end_together: bool,
+}
+
+fn whole_pieces(info: &VolumeInfo, conversion: &Conversion) -> WholePieces {
     let chunk = target_grain(info, conversion);
     let axis = |size: u64, grain: u64, chunk: u64| grain.div_ceil(chunk).saturating_mul(chunk).min(size);
     let (size, grain) = (info.extent, info.grain);
     let whole =
         Extent::new(axis(size.z, grain.z, chunk.z), axis(size.y, grain.y, chunk.y), axis(size.x, grain.x, chunk.x));
-    whole.checked_voxels().unwrap_or(u64::MAX).saturating_mul(info.voxel_type.bytes() as u64)
+    let ends = |box_size: u64, size: u64, grain: u64| box_size == size || box_size.is_multiple_of(grain.max(1));
+    WholePieces {
+        extent_bytes: whole.checked_voxels().unwrap_or(u64::MAX).saturating_mul(info.voxel_type.bytes() as u64),
+        end_together: ends(whole.z, size.z, grain.z)
+            && ends(whole.y, size.y, grain.y)
+            && ends(whole.x, size.x, grain.x),
+    }
 }
 
 #[cfg(test)]
@@ -110,9 +123,13 @@ mod tests {
             zarr: ZarrLayout::default(),
         };
         let sections = 32 * 12000 * 16000;
-        assert_eq!(Work::fit(&info, &zarr, 64 << 30).unwrap().bytes, sections);
+        assert_eq!(Work::fit(&info, &zarr, 64 << 30).unwrap(), Work { bytes: sections, cache_bytes: 0 });
         let little = Work::fit(&info, &zarr, 2 << 30).unwrap();
         assert!(little.bytes < sections && little.peak(&info, &zarr) <= memory::room(2 << 30), "{little:?}");
+        assert!(little.cache_bytes > 0, "sections are decoded for several boxes");
+        // Strips of 48 rows lie across the borders of chunks of 128.
+        let strips = VolumeInfo { grain: Extent::new(1, 48, 16000), ..info.clone() };
+        assert!(Work::fit(&strips, &zarr, 64 << 30).unwrap().cache_bytes > 0);
         let error = Work::fit(&info, &zarr, 100 << 20).unwrap_err().to_string();
         assert!(error.contains("--memory"), "{error}");
         let small = slices(Extent::new(4, 100, 100));
