@@ -319,9 +319,12 @@ impl Scale {
 
     /// The lowest value whose probability is at least `threshold`.
     fn level(self, threshold: f64) -> u32 {
-        let guess = (threshold * f64::from(self.one)).floor() as u32;
-        (guess.saturating_sub(1)..=self.one)
-            .find(|&v| f64::from(v) / f64::from(self.one) >= threshold)
-            .unwrap_or(self.one)
+        lowest_value(threshold, self.one)
     }
+}
+
+/// The lowest value whose probability, value / `one`, is at least `threshold` (0 to 1); at most `one`.
+pub fn lowest_value(threshold: f64, one: u32) -> u32 {
+    let guess = (threshold * f64::from(one)).floor() as u32;
+    (guess.saturating_sub(1)..=one).find(|&v| f64::from(v) / f64::from(one) >= threshold).unwrap_or(one)
 }

@@ -19,7 +19,7 @@ pub use agreement::{Agreement, Matches, agreement};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
 pub use error::{AnalyzeError, ValueCounts};
-pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with};
+pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
 pub use objects::Connectivity;
 pub use picture::{Picture, Rgb, SectionView, Sources, Style, palette, read_section};
 pub use scores::VoxelScore;

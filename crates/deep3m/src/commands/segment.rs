@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
 
-use deep3m_analyze::{AnalyzeError, Connectivity, SegmentConfig, SegmentStep, Segmentation, otsu_level, segment};
+use deep3m_analyze::{
+    AnalyzeError, Connectivity, SegmentConfig, SegmentStep, Segmentation, lowest_value, otsu_level, segment,
+};
 use deep3m_volume::{
     Format, Region, Volume, VolumeSpec, VoxelSize, VoxelType, as_probabilities, create_as, fs, is_remote,
     remove_folder_volume, same_place,
@@ -166,12 +168,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let extent = config.extent(volume.as_ref()).into_diagnostic()?;
     let target = Target::new(&args.output, &info.path, args.overwrite)?;
-    let full_scale = f64::from(info.voxel_type.full_scale());
+    let one = info.voxel_type.full_scale() as u32;
     config.level = match args.threshold {
-        Threshold::Probability(probability) => level(probability, full_scale),
+        Threshold::Probability(probability) => lowest_value(probability, one),
         Threshold::Auto => find_level(volume.as_ref(), args.region.unwrap_or(Region::whole(info.extent)))?,
     };
-    let threshold = f64::from(config.level) / full_scale;
+    let threshold = f64::from(config.level) / f64::from(one);
     let origin = args.region.map(|region| region.start).unwrap_or_default();
     let provenance =
         serde_json::json!({ "kind": "objects", "origin": origin, "volume": info.path, "settings": config });
@@ -207,12 +209,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     println!("{}", describe(&found, threshold, size, &args.output));
     Ok(())
-}
-
-/// The lowest value whose probability is at least `threshold`.
-fn level(threshold: f64, full_scale: f64) -> u32 {
-    let guess = (threshold * full_scale).floor().max(1.0);
-    (if guess / full_scale >= threshold { guess } else { guess + 1.0 }) as u32
 }
 
 fn find_level(volume: &dyn Volume, region: Region) -> Result<u32> {
@@ -346,9 +342,9 @@ mod tests {
 
     #[test]
     fn a_threshold_is_the_lowest_value_that_reaches_it() {
-        for scale in [255.0, 65535.0] {
+        for one in [255, 65535] {
             for threshold in [0.001, 0.25, 0.5, 0.6, 0.999, 1.0] {
-                let level = level(threshold, scale);
+                let (level, scale) = (lowest_value(threshold, one), f64::from(one));
                 assert!(f64::from(level) / scale >= threshold);
                 assert!(level == 1 || f64::from(level - 1) / scale < threshold, "{threshold} of {scale}: {level}");
             }
