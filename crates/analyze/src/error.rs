@@ -55,11 +55,8 @@ pub enum AnalyzeError {
         /// Its range.
         expected: String,
     },
-    /// A memory budget that no comparison keeps.
-    #[error(
-        "memory: found a budget of {found}; this comparison needs at least {least}. Give --memory {wanted} or more, or \
-         narrower exclusion zones"
-    )]
+    /// A memory budget that no size of blocks keeps.
+    #[error("memory: found a budget of {found}; this needs at least {least}. Give --memory {wanted} or more")]
     Memory {
         /// The budget.
         found: String,
@@ -75,6 +72,20 @@ pub enum AnalyzeError {
         path: PathBuf,
         /// What the encoder said.
         source: Box<png::EncodingError>,
+    },
+    /// A table with a name that says no format.
+    #[error("{path}: found a name that says no format for a table; expected one that ends in .csv, .json or .parquet", path = path.display())]
+    TableName {
+        /// The name.
+        path: PathBuf,
+    },
+    /// A table that could not be encoded.
+    #[error("{path}: the table could not be written: {reason}", path = path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What the encoder said.
+        reason: String,
     },
     /// A volume that is another when it is read again.
     #[error("{path}: changed while it was read; is another program writing it? Give the same command again", path = path.display())]

@@ -1,9 +1,7 @@
 //! Objects of a volume on disk or elsewhere, of several blocks.
 
-mod common;
-
-use common::Memory;
 use deep3m_analyze::{ComponentsConfig, Connectivity, components};
+use deep3m_volume::InMemory as Memory;
 use deep3m_volume::{Extent, Index, Region, Voxels};
 
 #[test]

@@ -1,9 +1,7 @@
 //! Scores against their definitions, voxel by voxel, whatever the blocks.
 
-mod common;
-
-use common::Memory;
 use deep3m_analyze::{AnalyzeError, Confusion, EvaluateConfig, Evaluation, evaluate};
+use deep3m_volume::InMemory as Memory;
 use deep3m_volume::{Extent, Index, Region, Voxels};
 use proptest::prelude::*;
 

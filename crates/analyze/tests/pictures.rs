@@ -1,9 +1,7 @@
 //! Pictures have the colours and sizes that they should.
 
-mod common;
-
-use common::Memory;
 use deep3m_analyze::{Picture, Sources, Style, palette, read_section};
+use deep3m_volume::InMemory as Memory;
 use deep3m_volume::{Extent, Region, Voxels};
 
 const EXTENT: Extent = Extent::new(1, 2, 4);

@@ -19,6 +19,57 @@ pub(crate) fn voxel_size(text: &str) -> Result<VoxelSize, String> {
     VoxelSize::new(z, y, x).ok_or_else(|| format!("{text} is no voxel size; give three lengths above 0, in nm"))
 }
 
+/// A length, as it is typed: in nm, µm, or mm, or in voxels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Length {
+    /// In nanometres.
+    Nm(f64),
+    /// In voxels; in the plane, where sections are thicker than voxels are wide.
+    Voxels(f64),
+}
+
+impl Length {
+    /// In nanometres, where the size of voxels is known or not needed; `option` is what was given, for the message.
+    pub(crate) fn nm(self, size: Option<VoxelSize>, option: &str) -> miette::Result<f64> {
+        match (self, size) {
+            (Self::Nm(nm), _) => Ok(nm),
+            (Self::Voxels(voxels), Some(size)) => Ok(voxels * (size.y_nm + size.x_nm) / 2.0),
+            (Self::Voxels(_), None) => miette::bail!("{option}: {NO_SIZE}"),
+        }
+    }
+
+    /// In voxels of the plane.
+    pub(crate) fn voxels(self, size: Option<VoxelSize>, option: &str) -> miette::Result<f64> {
+        match (self, size) {
+            (Self::Voxels(voxels), _) => Ok(voxels),
+            (Self::Nm(nm), Some(size)) => Ok(nm * 2.0 / (size.y_nm + size.x_nm)),
+            (Self::Nm(_), None) => miette::bail!("{option}: {NO_SIZE}"),
+        }
+    }
+}
+
+const NO_SIZE: &str =
+    "a length needs the size of voxels, which the volume does not state. Give --voxel-size z,y,x in nm";
+
+/// `40nm`, `20um`, `20µm`, `0.1mm` or `12vx`, above 0.
+pub(crate) fn length(text: &str) -> Result<Length, String> {
+    let fail =
+        || format!("'{text}' found; expected a length above 0 with its unit: 40nm, 20um, 0.1mm, or 12vx (voxels)");
+    let lower = text.trim().to_lowercase().replace(['µ', 'μ'], "u");
+    let (number, unit): (&str, fn(f64) -> Length) = if let Some(number) = lower.strip_suffix("nm") {
+        (number, Length::Nm)
+    } else if let Some(number) = lower.strip_suffix("um") {
+        (number, |v| Length::Nm(v * 1e3))
+    } else if let Some(number) = lower.strip_suffix("mm") {
+        (number, |v| Length::Nm(v * 1e6))
+    } else if let Some(number) = lower.strip_suffix("vx") {
+        (number, Length::Voxels)
+    } else {
+        return Err(fail());
+    };
+    positive(number.trim()).map(unit).map_err(|_| fail())
+}
+
 fn three<T: FromStr>(text: &str) -> Result<[T; 3], String> {
     let fail = || format!("'{text}' found; expected three numbers z,y,x, for example 30,8,8");
     let parts: Vec<T> = text.split(',').map(|p| p.trim().parse().map_err(|_| fail())).collect::<Result<_, _>>()?;
@@ -53,6 +104,21 @@ mod tests {
         assert!(extent("a,3,4").is_err());
         assert!(voxel_size("30,8,8").is_ok());
         assert!(voxel_size("30,8,nan").is_err());
+    }
+
+    #[test]
+    fn lengths_have_units() {
+        assert_eq!(length("40nm"), Ok(Length::Nm(40.0)));
+        assert_eq!(length(" 20 µm"), Ok(Length::Nm(20_000.0)));
+        assert_eq!(length("0.5MM"), Ok(Length::Nm(500_000.0)));
+        assert_eq!(length("12vx"), Ok(Length::Voxels(12.0)));
+        for text in ["40", "nm", "-3nm", "3 km", "infnm"] {
+            assert!(length(text).unwrap_err().contains("40nm"), "{text}");
+        }
+        let size = VoxelSize::new(30.0, 8.0, 8.0);
+        assert_eq!(Length::Voxels(5.0).nm(size, "--diameter").unwrap(), 40.0);
+        assert_eq!(Length::Nm(40.0).voxels(size, "--diameter").unwrap(), 5.0);
+        assert!(Length::Nm(40.0).voxels(None, "--diameter").unwrap_err().to_string().contains("--voxel-size"));
     }
 
     #[test]

@@ -191,62 +191,9 @@ fn block(grain: Extent) -> Extent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use deep3m_volume::{Format, Index, VolumeInfo, VoxelType};
+    use deep3m_volume::{InMemory, Index, VoxelType};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-    use std::sync::Mutex;
-
-    struct Memory {
-        info: VolumeInfo,
-        block: Mutex<Block>,
-    }
-
-    impl Memory {
-        fn new(extent: Extent, voxels: Voxels) -> Self {
-            let info = VolumeInfo {
-                path: "v".into(),
-                format: Format::OmeZarr,
-                extent,
-                voxel_type: voxels.voxel_type(),
-                voxel_size: None,
-                grain: extent,
-            };
-            Self { info, block: Mutex::new(Block::new(extent, voxels)) }
-        }
-
-        fn voxels(&self) -> Vec<u32> {
-            self.block.lock().unwrap().voxels().iter().collect()
-        }
-    }
-
-    impl Volume for Memory {
-        fn info(&self) -> &VolumeInfo {
-            &self.info
-        }
-
-        fn read(&self, region: Region) -> Result<Block, VolumeError> {
-            Ok(self.block.lock().unwrap().crop(region))
-        }
-    }
-
-    impl VolumeWriter for Memory {
-        fn grain(&self) -> Extent {
-            Extent::new(1, 1, 1)
-        }
-
-        fn in_order(&self) -> bool {
-            false
-        }
-
-        fn write(&self, start: Index, block: &Block) -> Result<(), VolumeError> {
-            self.block.lock().unwrap().paste(start, block, Region::whole(block.extent()));
-            Ok(())
-        }
-
-        fn finish(&self) -> Result<(), VolumeError> {
-            Ok(())
-        }
-    }
 
     /// Numbers by flooding from each voxel, in the order of first voxels.
     fn flooded(mask: &[bool], extent: Extent, connectivity: Connectivity) -> Vec<u32> {
@@ -327,10 +274,10 @@ mod tests {
             let max_voxels = min_voxels + more;
             let config = SegmentConfig { level, connectivity, fill_holes, min_voxels, max_voxels, region: None };
             let mask: Vec<bool> = values.iter().map(|&v| u32::from(v) >= level).collect();
-            let volume = Memory::new(extent, Voxels::U8(values));
-            let out = Memory::new(extent, Voxels::zeros(VoxelType::U32, extent.len()));
+            let volume = InMemory::new("v", extent, Voxels::U8(values));
+            let out = InMemory::new("v", extent, Voxels::zeros(VoxelType::U32, extent.len()));
             let found = segment_in_blocks(&volume, &out, &config, Extent::new(z, y, x), &mut |_, _| true).unwrap();
-            let (numbers, expected) = (out.voxels(), expected(&mask, extent, &config));
+            let (numbers, expected) = (out.voxels().iter().collect::<Vec<_>>(), expected(&mask, extent, &config));
             prop_assert_eq!(&numbers, &expected);
             prop_assert_eq!(found.objects, u64::from(expected.iter().copied().max().unwrap_or(0)));
             prop_assert_eq!(found.voxels, expected.iter().filter(|&&n| n > 0).count() as u64);
@@ -344,18 +291,18 @@ mod tests {
         for at in [Index::new(0, 0, 0), Index::new(0, 1, 4), Index::new(1, 2, 5), Index::new(1, 2, 7)] {
             values[extent.offset(at)] = 200;
         }
-        let volume = Memory::new(extent, Voxels::U8(values));
+        let volume = InMemory::new("v", extent, Voxels::U8(values));
         let region = Region::new(Index::new(0, 1, 3), Extent::new(2, 2, 4));
         let config = SegmentConfig { region: Some(region), ..SegmentConfig::default() };
-        let out = Memory::new(region.extent, Voxels::zeros(VoxelType::U32, region.extent.len()));
+        let out = InMemory::new("v", region.extent, Voxels::zeros(VoxelType::U32, region.extent.len()));
         let found = segment(&volume, &out, &config, &mut |_, _| true).unwrap();
         assert_eq!((found.objects, found.voxels, found.of_voxels, found.at_border), (1, 2, 16, 1));
-        assert_eq!(out.voxels(), [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        assert_eq!(out.voxels().iter().collect::<Vec<_>>(), [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
     }
 
     #[test]
     fn settings_that_fit_nothing_are_said() {
-        let volume = Memory::new(Extent::new(1, 1, 1), Voxels::U8(vec![7]));
+        let volume = InMemory::new("v", Extent::new(1, 1, 1), Voxels::U8(vec![7]));
         let error = |config: SegmentConfig| config.extent(&volume).unwrap_err().to_string();
         assert!(error(SegmentConfig { level: 0, ..SegmentConfig::default() }).contains("threshold"));
         let sizes = SegmentConfig { min_voxels: 5, max_voxels: 4, ..SegmentConfig::default() };

@@ -12,6 +12,7 @@ pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod segment;
 pub(crate) mod submit;
+mod target;
 pub(crate) mod train;
 
 use std::path::Path;

@@ -8,13 +8,11 @@ use std::sync::atomic::Ordering;
 use deep3m_analyze::{
     AnalyzeError, Connectivity, SegmentConfig, SegmentStep, Segmentation, lowest_value, otsu_level, segment,
 };
-use deep3m_volume::{
-    Format, Region, Volume, VolumeSpec, VoxelSize, VoxelType, as_probabilities, create_as, fs, is_remote,
-    remove_folder_volume, same_place,
-};
+use deep3m_volume::{Region, Volume, VolumeSpec, VoxelSize, VoxelType, as_probabilities};
 use miette::{IntoDiagnostic, Result};
 use serde::Serialize;
 
+use crate::commands::target::Target;
 use crate::commands::{open_sized, print_json};
 use crate::console::{Progress, Unit, notice};
 use crate::interrupt::{self, Interrupted};
@@ -167,7 +165,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         region: args.region,
     };
     let extent = config.extent(volume.as_ref()).into_diagnostic()?;
-    let target = Target::new(&args.output, &info.path, args.overwrite)?;
+    let target = Target::of_labels(&args.output, &[&info.path], args.overwrite)?;
     let one = info.voxel_type.full_scale() as u32;
     config.level = match args.threshold {
         Threshold::Probability(probability) => lowest_value(probability, one),
@@ -179,7 +177,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         serde_json::json!({ "kind": "objects", "origin": origin, "volume": info.path, "settings": config });
     let voxel_type = VoxelType::U32;
     let spec = VolumeSpec { extent, voxel_type, voxel_size: size, chunk: None, provenance: Some(provenance) };
-    let writer = create_as(&target.made, target.format, &spec, args.overwrite).into_diagnostic()?;
+    let writer = target.create(&spec)?;
     let steps = if config.fill_holes > 0 { 3 } else { 2 };
     let progress = Progress::new("segment", steps * extent.checked_voxels().unwrap_or(0), Unit::Voxels);
     let found = segment(volume.as_ref(), writer.as_ref(), &config, &mut |step, voxels| {
@@ -226,67 +224,6 @@ fn find_level(volume: &dyn Volume, region: Region) -> Result<u32> {
             "{}: --threshold auto: all voxels have one value; expected at least two. Give a number from 0 to 1",
             volume.info().path.display()
         ),
-    }
-}
-
-/// Where the output is made, so that no half of it is taken for the whole.
-struct Target {
-    out: PathBuf,
-    made: PathBuf,
-    format: Format,
-    overwrite: bool,
-}
-
-impl Target {
-    fn new(out: &Path, input: &Path, overwrite: bool) -> Result<Self> {
-        let format = Format::of_output(out);
-        if is_remote(out) {
-            miette::bail!(
-                "{}: found an output in object storage; expected a path on this machine. Copy it there afterwards: deep3m \
-                 convert OUT.zarr -o {} --labels",
-                out.display(),
-                out.display()
-            );
-        }
-        if matches!(format, Format::Mrc | Format::PngFolder | Format::TiffFolder) {
-            miette::bail!(
-                "{}: found a format without labels of 32 bits; expected a name ending in .zarr, .precomputed, .h5 or .tif",
-                out.display()
-            );
-        }
-        if same_place(out, input) {
-            miette::bail!("{}: is the volume to segment; choose another output", out.display());
-        }
-        if !overwrite && format.is_folder() && out.exists() {
-            miette::bail!("{}: already exists; choose another name, or give --overwrite to replace it", out.display());
-        }
-        let mut name = out.file_name().unwrap_or_default().to_owned();
-        name.push(".partial");
-        let made = if format.is_folder() { out.with_file_name(name) } else { out.to_owned() };
-        let target = Self { out: out.to_owned(), made, format, overwrite };
-        if target.is_moved() && target.made.exists() {
-            // What a killed process left.
-            remove_folder_volume(&target.made, format).into_diagnostic()?;
-            fs::remove_dir(&target.made).into_diagnostic()?;
-        }
-        Ok(target)
-    }
-
-    fn is_moved(&self) -> bool {
-        self.made != self.out
-    }
-
-    /// Gives the finished output its name.
-    fn take_place(&self) -> Result<()> {
-        if !self.is_moved() {
-            return Ok(());
-        }
-        if self.overwrite && self.out.exists() {
-            remove_folder_volume(&self.out, self.format).into_diagnostic()?;
-            fs::remove_dir(&self.out).into_diagnostic()?;
-        }
-        std::fs::rename(&self.made, &self.out)
-            .map_err(|e| miette::miette!("{}: rename into place: {e}", self.out.display()))
     }
 }
 
