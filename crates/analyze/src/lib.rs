@@ -18,6 +18,7 @@ mod smooth;
 mod surface;
 mod table;
 mod walk;
+mod watershed;
 mod work;
 mod zones;
 
