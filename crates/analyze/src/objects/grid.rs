@@ -55,6 +55,20 @@ impl Grid {
         Region::whole(self.extent).tiles(self.core).collect()
     }
 
+    /// The blocks that hold voxels of a part of the volume.
+    pub(crate) fn meeting(&self, part: Region) -> Vec<Region> {
+        let down = |at: u64, side: u64| at / side * side;
+        let (at, core, end) = (part.start, self.core, part.end());
+        let start = Index::new(down(at.z, core.z), down(at.y, core.y), down(at.x, core.x));
+        let up = |end: u64, side: u64, all: u64, start: u64| end.next_multiple_of(side).min(all) - start;
+        let extent = Extent::new(
+            up(end.z, core.z, self.extent.z, start.z),
+            up(end.y, core.y, self.extent.y, start.y),
+            up(end.x, core.x, self.extent.x, start.x),
+        );
+        Region::new(start, extent).tiles(core).collect()
+    }
+
     /// A block with the first voxels of those behind it: what touches across a border touches in one of these.
     pub(crate) fn widened(&self, core: &Region) -> Region {
         let end = core.end();
