@@ -42,6 +42,7 @@ impl Grid {
     }
 
     /// A block's size, but for those at the volume's end.
+    #[cfg(test)]
     pub(crate) const fn core(&self) -> Extent {
         self.core
     }

@@ -37,6 +37,12 @@ pub struct SegmentMeans<'a> {
 
 /// What of an output is written, noted so that a run that was stopped goes on.
 pub trait Written {
+    /// Hears, before anything is asked or noted, what the objects are that will be written: the same number for the same
+    /// objects. What was noted with another number is no part of them.
+    ///
+    /// # Errors
+    /// What writing met.
+    fn begin(&mut self, objects: u64) -> Result<(), AnalyzeError>;
     /// Whether a box was noted.
     fn holds(&self, part: Region) -> bool;
     /// Notes a box that is written.
@@ -105,7 +111,11 @@ fn segment_as_planned(
     let scratch = means.scratch.filter(|_| !plan.heights_in_memory);
     let numbered = Numbered::find(volume, region, mask, config, plan, scratch.as_deref(), progress)?;
     numbered.count(&mut result);
-    write(&numbered, writer, plan, means.written, &mut |voxels| progress(SegmentStep::Write, voxels))?;
+    let mut written = means.written;
+    if let Some(written) = &mut written {
+        written.begin(numbered.fingerprint())?;
+    }
+    write(&numbered, writer, plan, written, &mut |voxels| progress(SegmentStep::Write, voxels))?;
     Ok(result)
 }
 

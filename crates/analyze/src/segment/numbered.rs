@@ -1,5 +1,6 @@
 //! The objects of a volume, told apart as the settings say.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use deep3m_volume::{Block, Region, Volume, Voxels};
@@ -7,7 +8,7 @@ use deep3m_volume::{Block, Region, Volume, Voxels};
 use super::config::{Landscape, SegmentConfig, SegmentStep, Segmentation, Watershed, spacing};
 use super::plan::Plan;
 use crate::AnalyzeError;
-use crate::objects::{Connectivity, Found, Grid, Mask, Size, find};
+use crate::objects::{Connectivity, Found, Grid, Mask, Size, Tally, find};
 use crate::smooth::Gaussian;
 use crate::watershed::{Around, Heights, Sheds, Unit, distances, smoothed};
 
@@ -65,9 +66,20 @@ impl<'a> Numbered<'a> {
 
     /// Counts the objects.
     pub(super) fn count(&self, into: &mut Segmentation) {
+        self.for_objects(|size| into.add(size));
+    }
+
+    /// A number that is the same for the same objects: of their places and sizes.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.for_objects(|size| (size.first(), size.voxels).hash(&mut hasher));
+        hasher.finish()
+    }
+
+    fn for_objects(&self, hear: impl FnMut(&Size)) {
         match &self.found {
-            By::Components(found) => found.objects.iter().for_each(|size| into.add(size)),
-            By::Watershed { sheds, .. } => sheds.objects().for_each(|size| into.add(size)),
+            By::Components(found) => found.objects.iter().for_each(hear),
+            By::Watershed { sheds, .. } => sheds.objects().for_each(hear),
         }
     }
 

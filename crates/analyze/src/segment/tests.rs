@@ -172,6 +172,10 @@ proptest! {
 fn what_is_written_is_not_written_again() {
     struct Log(Vec<Region>);
     impl Written for Log {
+        fn begin(&mut self, _: u64) -> Result<(), AnalyzeError> {
+            Ok(())
+        }
+
         fn holds(&self, part: Region) -> bool {
             self.0.contains(&part)
         }
