@@ -65,6 +65,16 @@ pub enum AnalyzeError {
         /// That as `--memory` takes it.
         wanted: String,
     },
+    /// More pieces of objects than the memory holds.
+    #[error("{path}: found pieces of objects that take {found} of memory; this budget leaves {room} for them. Give more with --memory, or have fewer: a higher threshold, or a watershed with more smoothing", path = path.display())]
+    Pieces {
+        /// The volume.
+        path: PathBuf,
+        /// What they take.
+        found: String,
+        /// What there is for them.
+        room: String,
+    },
     /// A picture that could not be encoded.
     #[error("{path}: the picture could not be written: {source}", path = path.display())]
     Picture {

@@ -18,6 +18,7 @@ mod smooth;
 mod surface;
 mod table;
 mod walk;
+mod watershed;
 mod work;
 mod zones;
 
@@ -31,5 +32,7 @@ pub use objects::Connectivity;
 pub use picture::{Picture, Rgb, SectionView, Sources, Style, palette, read_section};
 pub use plot::{Chart, Line};
 pub use scores::VoxelScore;
-pub use segment::{SegmentConfig, SegmentStep, Segmentation, otsu_level, segment};
+pub use segment::{
+    Landscape, SegmentConfig, SegmentMeans, SegmentStep, Segmentation, Watershed, Written, otsu_level, segment, segment_with,
+};
 pub use work::Work;

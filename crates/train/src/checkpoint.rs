@@ -223,7 +223,7 @@ mod tests {
             .into_iter()
             .map(|s| NamedTensor { values: vec![0.25; s.len()], name: s.name, shape: s.shape })
             .collect();
-        let scores = Scores { loss: 0.1, accuracy: None, precision: None, recall: None, f1: None, jaccard: Some(0.3) };
+        let scores = Scores::new(0.1, &deep3m_analyze::Confusion { tp: 3, fp: 4, fn_: 3, tn: 0 }, None);
         let recent = vec![Recent { loss: 0.1 + 0.2, correct: 3, known: 7 }];
         let state = State {
             iteration,

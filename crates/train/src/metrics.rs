@@ -27,12 +27,16 @@ pub struct Scores {
     pub f1: Option<f64>,
     /// Intersection over union.
     pub jaccard: Option<f64>,
+    /// The threshold, in steps of 1/255, at which the intersection over union would be largest.
+    #[serde(default)]
+    pub best_threshold: Option<f64>,
 }
 
 impl Scores {
     /// The scores of counted voxels.
-    pub fn new(loss: f64, counts: &Confusion) -> Self {
+    pub fn new(loss: f64, counts: &Confusion, best_threshold: Option<f64>) -> Self {
         Self {
+            best_threshold,
             loss,
             accuracy: counts.accuracy(),
             precision: counts.precision(),
@@ -179,7 +183,7 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         let mut log = Log::open(&path, |_| true).unwrap();
         let counts = Confusion { tp: 1, fp: 1, fn_: 0, tn: 2 };
-        let scores = Scores::new(0.25, &counts);
+        let scores = Scores::new(0.25, &counts, Some(0.4));
         let validation = Record::Validation { frames: Frames::One, iteration: 2, seconds: 2.0, best: true, scores };
         for i in 1..=5 {
             log.add(&record(Frames::One, i)).unwrap();
@@ -200,7 +204,7 @@ mod tests {
 
     #[test]
     fn better_means_a_higher_jaccard() {
-        let scores = |jaccard, loss| Scores { loss, accuracy: None, precision: None, recall: None, f1: None, jaccard };
+        let scores = |jaccard, loss| Scores { loss, accuracy: None, precision: None, recall: None, f1: None, jaccard, best_threshold: None };
         assert!(scores(Some(0.5), 9.0).better_than(&scores(Some(0.4), 0.1)));
         assert!(scores(Some(0.1), 9.0).better_than(&scores(None, 0.1)));
         assert!(scores(None, 0.1).better_than(&scores(None, 0.2)));

@@ -232,6 +232,7 @@ mod tests {
                         recall: None,
                         f1: Some(2.0 * jaccard / (1.0 + jaccard)),
                         jaccard: Some(jaccard),
+                        best_threshold: None,
                     };
                     all.push(Record::Validation { frames, iteration, seconds: t, best: true, scores });
                 }

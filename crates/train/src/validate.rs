@@ -88,7 +88,7 @@ impl Validation {
         most: usize,
         keep_going: &dyn Fn() -> bool,
     ) -> Result<Option<Scores>, TrainError> {
-        let mut counts = Confusion::default();
+        let mut counts = Counts::default();
         let mut loss = 0.0;
         for field in self.chosen(most) {
             if !keep_going() {
@@ -98,8 +98,39 @@ impl Validation {
             let probability = probability(source, &field, model)?;
             loss += count(source, &field, &probability, &mut counts)?;
         }
-        let voxels = counts.total().max(1) as f64;
-        Ok(Some(Scores::new(loss / voxels, &counts)))
+        let voxels = counts.at_half.total().max(1) as f64;
+        Ok(Some(Scores::new(loss / voxels, &counts.at_half, counts.best_threshold())))
+    }
+}
+
+/// Voxels by what they are and how probable they were found.
+#[derive(Default)]
+struct Counts {
+    /// At the threshold ½.
+    at_half: Confusion,
+    /// Background and foreground, by the probability as a prediction writes it: in 8 bits.
+    by_value: Vec<[u64; 2]>,
+}
+
+impl Counts {
+    fn add(&mut self, p: f32, is_foreground: bool) {
+        self.at_half.add(p >= 0.5, is_foreground);
+        self.by_value.resize(256, [0; 2]);
+        self.by_value[(p * 255.0).round().clamp(0.0, 255.0) as usize][usize::from(is_foreground)] += 1;
+    }
+
+    /// The threshold with the largest Jaccard index; of several, the middle one. `None` where nothing is there or found.
+    fn best_threshold(&self) -> Option<f64> {
+        let there: u64 = self.by_value.iter().map(|[_, foreground]| foreground).sum();
+        let (mut found, mut right) = (0, 0);
+        let mut jaccards = Vec::new();
+        for (value, [background, foreground]) in self.by_value.iter().enumerate().skip(1).rev() {
+            (found, right) = (found + background + foreground, right + foreground);
+            jaccards.push((value, right as f64 / (there + found - right).max(1) as f64));
+        }
+        let best = jaccards.iter().map(|&(_, jaccard)| jaccard).fold(0.0, f64::max);
+        let equal: Vec<usize> = jaccards.iter().filter(|&&(_, jaccard)| jaccard == best).map(|&(value, _)| value).collect();
+        (best > 0.0).then(|| equal[equal.len() / 2] as f64 / 255.0)
     }
 }
 
@@ -150,7 +181,7 @@ fn surroundings(
 }
 
 /// Counts a field's voxels right and wrong; the sum of their cross-entropies.
-fn count(source: &Source, field: &Field, probability: &[f32], counts: &mut Confusion) -> Result<f64, TrainError> {
+fn count(source: &Source, field: &Field, probability: &[f32], counts: &mut Counts) -> Result<f64, TrainError> {
     let fine = source.binning().interpolate(probability, 1, field.bounds.rows, field.bounds.columns);
     let mut loss = 0.0;
     for (p, class) in fine.into_iter().zip(source.truth(field.z, field.bounds)?) {
@@ -159,7 +190,7 @@ fn count(source: &Source, field: &Field, probability: &[f32], counts: &mut Confu
             Class::Foreground => true,
             Class::Background => false,
         };
-        counts.add(p >= 0.5, is_foreground);
+        counts.add(p, is_foreground);
         let right = if is_foreground { p } else { 1.0 - p };
         loss -= f64::from(right.max(SMALLEST).ln());
     }
@@ -190,6 +221,17 @@ mod tests {
         assert!(validation.fields.iter().all(|f| f.bounds.columns <= FIELD && f.bounds.rows == 30));
         let three: Vec<u64> = validation.chosen(3).map(|f| f.z).collect();
         assert_eq!(three, [0, 1, 1]);
+    }
+
+    #[test]
+    fn the_best_threshold_parts_the_classes() {
+        let mut counts = Counts::default();
+        assert_eq!(counts.best_threshold(), None);
+        for (p, is_foreground) in [(0.1, false), (0.3, false), (0.4, true), (0.9, true)] {
+            counts.add(p, is_foreground);
+        }
+        let best = counts.best_threshold().unwrap();
+        assert!(best > 0.3 && best <= 0.4, "{best}");
     }
 
     #[test]

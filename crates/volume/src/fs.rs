@@ -51,6 +51,34 @@ pub fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
     }
 }
 
+/// Writes `bytes` at a place in an open file, whatever its position; several threads may write at once.
+pub fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+    }
+    #[cfg(windows)]
+    {
+        let mut done = 0;
+        while done < bytes.len() {
+            match std::os::windows::fs::FileExt::seek_write(file, &bytes[done..], offset + done as u64)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => done += n,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file of so many zeros to work in, read and written with [`read_at`] and [`write_at`]; it replaces one of this name. It
+/// takes room on the disk where it is written. To be removed by whoever made it.
+pub fn create_scratch(path: &Path, bytes: u64) -> Result<File, VolumeError> {
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
+    let file = open.map_err(|e| VolumeError::io(path, "create", e))?;
+    file.set_len(bytes).map_err(|e| VolumeError::io(path, "create", e))?;
+    Ok(file)
+}
+
 /// What lies in a folder, sorted by name.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>, VolumeError> {
     let io = |e| VolumeError::io(folder, "list", e);

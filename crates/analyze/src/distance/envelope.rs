@@ -12,15 +12,25 @@ pub(super) struct Envelope {
 impl Envelope {
     /// Replaces the squares of a line by the least, over the voxels of the line, of that voxel's square and the squared way
     /// to it.
-    pub(super) fn replace(&mut self, squares: &mut [f32], first: usize, stride: usize, len: usize, pitch_nm: f64) {
+    pub(super) fn replace(&mut self, squares: &mut [f32], pitch_nm: f64) {
+        // A zero shields what is behind it: each stretch between two zeros is looked at by itself.
+        let mut at = 0;
+        while let Some(first) = squares[at..].iter().position(|&square| square > 0.0).map(|i| at + i) {
+            let end = squares[first..].iter().position(|&square| square == 0.0).map_or(squares.len(), |i| first + i);
+            let behind = squares.len().min(end + 1);
+            self.stretch(&mut squares[first.saturating_sub(1)..behind], pitch_nm);
+            at = end;
+        }
+    }
+
+    fn stretch(&mut self, squares: &mut [f32], pitch_nm: f64) {
         self.hills.clear();
         self.from.clear();
-        for i in 0..len {
-            let height = f64::from(squares[first + i * stride]);
-            if height == f64::INFINITY {
+        for (i, &square) in squares.iter().enumerate() {
+            if square == f32::INFINITY {
                 continue;
             }
-            let place = i as f64 * pitch_nm;
+            let (place, height) = (i as f64 * pitch_nm, f64::from(square));
             let mut start = f64::NEG_INFINITY;
             while let (Some(&(p, h)), Some(&from)) = (self.hills.last(), self.from.last()) {
                 start = ((height - h) / (place - p) + place + p) / 2.0;
@@ -34,17 +44,15 @@ impl Envelope {
             self.hills.push((place, height));
             self.from.push(start);
         }
-        if self.hills.is_empty() {
-            return;
-        }
-        let mut hill = 0;
-        for i in 0..len {
+        let mut hills = self.hills.iter().zip(self.from.iter().skip(1).chain(&[f64::INFINITY]));
+        let Some((&(mut p, mut h), mut until)) = hills.next() else { return };
+        for (i, square) in squares.iter_mut().enumerate() {
             let place = i as f64 * pitch_nm;
-            while self.from.get(hill + 1).is_some_and(|&from| from <= place) {
-                hill += 1;
+            while *until <= place {
+                let Some((&(next_p, next_h), next)) = hills.next() else { break };
+                (p, h, until) = (next_p, next_h, next);
             }
-            let (p, h) = self.hills[hill];
-            squares[first + i * stride] = ((place - p) * (place - p) + h) as f32;
+            *square = ((place - p) * (place - p) + h) as f32;
         }
     }
 }

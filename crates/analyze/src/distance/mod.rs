@@ -1,53 +1,124 @@
 //! Euclidean distances on the voxel grid, exact, with voxels that need not be cubes.
+//!
+//! One axis after another: along x by counting, along y and z as the lower envelope of parabolas (Felzenszwalb and
+//! Huttenlocher, Theory of Computing 8, 2012). Squares are rounded to 32 bits once per axis. A line of voxels is always looked
+//! at whole, so the result is the same to the last bit however a volume is divided.
 
 mod envelope;
 
 use deep3m_volume::{Extent, VoxelSize};
+use rayon::prelude::*;
 
 use envelope::Envelope;
 
 /// For each voxel of a block the squared distance in nm² to the nearest voxel where `target` is not 0; infinite where there
-/// is none. Squares are rounded to 32 bits once per axis.
-///
-/// One axis after another: along x by counting, along y and z as the lower envelope of parabolas (Felzenszwalb and
-/// Huttenlocher, Theory of Computing 8, 2012).
+/// is none.
 ///
 /// # Panics
 /// If the number of voxels is not that of the extent.
 pub(crate) fn squared_to(target: &[u8], extent: Extent, spacing: VoxelSize) -> Vec<f32> {
-    assert_eq!(target.len(), extent.len(), "voxels of a block of {extent}");
-    let [depth, height, width] = extent.to_array().map(|n| n as usize);
-    let mut squares = vec![f32::INFINITY; target.len()];
-    if target.is_empty() {
-        return squares;
-    }
-    for (row, out) in target.chunks_exact(width).zip(squares.chunks_exact_mut(width)) {
-        along_row(row, out, spacing.x_nm);
-    }
-    let mut envelope = Envelope::default();
-    for z in 0..depth {
-        for x in 0..width {
-            envelope.replace(&mut squares, z * height * width + x, width, height, spacing.y_nm);
-        }
-    }
-    for column in 0..height * width {
-        envelope.replace(&mut squares, column, height * width, depth, spacing.z_nm);
-    }
+    let mut squares: Vec<f32> = target.iter().map(|&target| if target == 0 { f32::INFINITY } else { 0.0 }).collect();
+    in_sections(&mut squares, extent, spacing);
+    across_sections(&mut squares, extent, spacing);
     squares
 }
 
-/// The squared distance of each voxel of a row to the nearest target in it.
-fn along_row(row: &[u8], out: &mut [f32], pitch_nm: f64) {
-    let mut since = None;
-    for (x, &target) in row.iter().enumerate() {
-        since = if target != 0 { Some(0) } else { since.map(|n: u32| n + 1) };
-        out[x] = since.map_or(f32::INFINITY, |n| squared(n, pitch_nm));
+/// For voxels of 0 (what the distance is to) and infinity: the squared distances within each section.
+///
+/// # Panics
+/// If the number of voxels is not that of the extent.
+pub(crate) fn in_sections(squares: &mut [f32], extent: Extent, spacing: VoxelSize) {
+    assert_eq!(squares.len(), extent.len(), "voxels of a block of {extent}");
+    let [_, height, width] = extent.to_array().map(|n| n as usize);
+    if squares.is_empty() {
+        return;
     }
-    let mut until = None;
-    for (x, &target) in row.iter().enumerate().rev() {
-        until = if target != 0 { Some(0) } else { until.map(|n: u32| n + 1) };
-        if let Some(n) = until {
-            out[x] = out[x].min(squared(n, pitch_nm));
+    squares.par_chunks_exact_mut(height * width).for_each(|section| {
+        along_rows(section, width, spacing.x_nm);
+        across_rows(section, width, spacing.y_nm);
+    });
+}
+
+/// The first step of [`in_sections`]: the squared distances within each row.
+pub(crate) fn along_rows(squares: &mut [f32], width: usize, pitch_nm: f64) {
+    squares.par_chunks_exact_mut(width.max(1)).with_min_len(64).for_each(|row| along_row(row, pitch_nm));
+}
+
+/// The second step of [`in_sections`] for one section, or for some of its columns, `width` of them.
+pub(crate) fn across_rows(section: &mut [f32], width: usize, pitch_nm: f64) {
+    replace(section, width, pitch_nm);
+}
+
+/// From squared distances within sections to those in the volume.
+///
+/// # Panics
+/// If the number of voxels is not that of the extent.
+pub(crate) fn across_sections(squares: &mut [f32], extent: Extent, spacing: VoxelSize) {
+    assert_eq!(squares.len(), extent.len(), "voxels of a block of {extent}");
+    replace(squares, (extent.y * extent.x) as usize, spacing.z_nm);
+}
+
+/// Voxels of a strip that is looked at by one thread: a few lines of the cache.
+const STRIP: usize = 128;
+/// Columns that are gathered at a time.
+const GATHERED: usize = 16;
+
+/// Replaces the squares of all lines that go through planes of `size` voxels.
+fn replace(squares: &mut [f32], size: usize, pitch_nm: f64) {
+    if squares.is_empty() {
+        return;
+    }
+    let planes = squares.len() / size;
+    let mut strips: Vec<Vec<&mut [f32]>> = (0..size.div_ceil(STRIP)).map(|_| Vec::with_capacity(planes)).collect();
+    for plane in squares.chunks_exact_mut(size) {
+        for (strip, part) in strips.iter_mut().zip(plane.chunks_mut(STRIP)) {
+            strip.push(part);
+        }
+    }
+    strips.par_iter_mut().for_each_init(
+        || (Envelope::default(), vec![0.0; GATHERED * planes]),
+        |(envelope, gathered), strip| replace_strip(strip, envelope, gathered, pitch_nm),
+    );
+}
+
+/// Replaces the squares of the columns of a strip: `strip` has its part of each plane.
+fn replace_strip(strip: &mut [&mut [f32]], envelope: &mut Envelope, gathered: &mut [f32], pitch_nm: f64) {
+    let (planes, width) = (strip.len(), strip.first().map_or(0, |part| part.len()));
+    for first in (0..width).step_by(GATHERED) {
+        let columns = GATHERED.min(width - first);
+        let mut none = true;
+        for (place, part) in strip.iter().enumerate() {
+            for (column, &square) in part[first..first + columns].iter().enumerate() {
+                gathered[column * planes + place] = square;
+                none &= square == 0.0;
+            }
+        }
+        if none {
+            continue;
+        }
+        for column in gathered.chunks_exact_mut(planes).take(columns) {
+            envelope.replace(column, pitch_nm);
+        }
+        for (place, part) in strip.iter_mut().enumerate() {
+            for (column, square) in part[first..first + columns].iter_mut().enumerate() {
+                *square = gathered[column * planes + place];
+            }
+        }
+    }
+}
+
+/// The squared distance of each voxel of a row to the nearest 0 in it.
+fn along_row(row: &mut [f32], pitch_nm: f64) {
+    let mut steps = None;
+    for square in &mut *row {
+        steps = if *square == 0.0 { Some(0) } else { steps.map(|n: u32| n + 1) };
+        *square = steps.map_or(f32::INFINITY, |n| squared(n, pitch_nm));
+    }
+    let mut steps = None;
+    for square in row.iter_mut().rev() {
+        steps = if *square == 0.0 { Some(0) } else { steps.map(|n: u32| n + 1) };
+        if let Some(n) = steps {
+            *square = square.min(squared(n, pitch_nm));
         }
     }
 }
@@ -85,6 +156,19 @@ mod tests {
                 let same = f64::from(square) == nearest || (f64::from(square) - nearest).abs() <= 1e-6 * nearest;
                 prop_assert!(same, "voxel {}: {} instead of {}", i, square, nearest);
             }
+        }
+    }
+
+    #[test]
+    fn strips_are_whole_where_rows_are_longer_or_shorter_than_they() {
+        let spacing = VoxelSize::new(2.0, 3.0, 1.0).unwrap();
+        for (height, width) in [(3, 400), (400, 3), (1, 129), (17, 17)] {
+            let extent = Extent::new(3, height, width);
+            let mut target = vec![0; extent.len()];
+            target[0] = 1;
+            let found = squared_to(&target, extent, spacing);
+            let last = [4.0, 3.0 * (height - 1) as f32, (width - 1) as f32];
+            assert_eq!(found.last(), Some(&last.iter().map(|d| d * d).sum()), "{extent}");
         }
     }
 }

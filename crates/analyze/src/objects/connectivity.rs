@@ -63,6 +63,24 @@ impl Connectivity {
         }
     }
 
+    /// How far the places of a voxel's neighbours lie from its own, in the order of places, in a block of this height and width.
+    pub(crate) fn steps(self, [height, width]: [usize; 2]) -> Vec<isize> {
+        let most = match self {
+            Self::SectionEdges | Self::Faces => 1,
+            Self::SectionCorners | Self::Edges => 2,
+            Self::Corners => 3,
+        };
+        let near = || -1_isize..=1;
+        let mut steps = Vec::with_capacity(self.neighbours() as usize);
+        for (z, y, x) in near().flat_map(|z| near().flat_map(move |y| near().map(move |x| (z, y, x)))) {
+            let apart = z.abs() + y.abs() + x.abs();
+            if (1..=most).contains(&apart) && (z == 0 || !self.is_flat()) {
+                steps.push((z * height as isize + y) * width as isize + x);
+            }
+        }
+        steps
+    }
+
     pub(super) const fn before(self) -> &'static [Before] {
         match self {
             Self::SectionEdges => &[(0, 1, 0)],

@@ -1,8 +1,10 @@
 //! Union-find: which numbers belong together.
 
+use crate::AnalyzeError;
+
 /// Numbers from 0, each in one group; a group is known by its smallest number.
 #[derive(Debug, Default)]
-pub(super) struct Forest {
+pub(crate) struct Forest {
     parent: Vec<u32>,
 }
 
@@ -12,19 +14,28 @@ impl Forest {
         Self { parent: (0..count).collect() }
     }
 
-    pub(super) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.parent.len() as u32
     }
 
-    /// Adds numbers; false where they would not fit into 32 bits.
-    pub(super) fn grow(&mut self, count: u32) -> bool {
+    /// Adds numbers, and says the first of them.
+    ///
+    /// # Errors
+    /// Where they would not fit into 32 bits.
+    pub(crate) fn grow(&mut self, count: u32) -> Result<u32, AnalyzeError> {
         let start = self.len();
-        let Some(end) = start.checked_add(count).filter(|&end| end < u32::MAX) else { return false };
+        let Some(end) = start.checked_add(count).filter(|&end| end < u32::MAX) else {
+            return Err(AnalyzeError::Setting {
+                name: "objects",
+                found: "more than four billion pieces of objects".into(),
+                expected: "fewer: is the threshold far too low, or the volume all noise?".into(),
+            });
+        };
         self.parent.extend(start..end);
-        true
+        Ok(start)
     }
 
-    pub(super) fn root(&mut self, mut number: u32) -> u32 {
+    pub(crate) fn root(&mut self, mut number: u32) -> u32 {
         loop {
             let parent = self.parent[number as usize];
             if parent == number {
@@ -37,7 +48,7 @@ impl Forest {
         }
     }
 
-    pub(super) fn join(&mut self, a: u32, b: u32) {
+    pub(crate) fn join(&mut self, a: u32, b: u32) {
         let (a, b) = (self.root(a), self.root(b));
         if a != b {
             self.parent[a.max(b) as usize] = a.min(b);

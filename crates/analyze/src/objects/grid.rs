@@ -1,19 +1,50 @@
 //! The blocks in which a volume is looked at.
 
-use deep3m_volume::{Extent, Index, Region};
+use std::path::Path;
+
+use deep3m_volume::{Extent, Index, Region, memory};
+
+use crate::AnalyzeError;
 
 /// Boxes of one size that tile a volume, from its first voxel on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
     extent: Extent,
     core: Extent,
+    at_once: usize,
+    kept_bytes: u64,
 }
 
 impl Grid {
     /// Blocks of `core` voxels, cut at the volume's end.
     pub(crate) fn new(extent: Extent, core: Extent) -> Self {
         let part = |size: u64, all: u64| size.clamp(1, all.max(1));
-        Self { extent, core: Extent::new(part(core.z, extent.z), part(core.y, extent.y), part(core.x, extent.x)) }
+        let core = Extent::new(part(core.z, extent.z), part(core.y, extent.y), part(core.x, extent.x));
+        Self { extent, core, at_once: 2 * rayon::current_num_threads().max(1), kept_bytes: u64::MAX }
+    }
+
+    /// So many blocks at a time, and at most so many bytes for what is kept of the objects found so far.
+    pub(crate) fn limited(self, at_once: usize, kept_bytes: u64) -> Self {
+        Self { at_once: at_once.max(1), kept_bytes, ..self }
+    }
+
+    /// How many blocks are looked at at a time.
+    pub(crate) const fn at_once(&self) -> usize {
+        self.at_once
+    }
+
+    /// Sees to it that what is kept of the objects of a volume is no more than it may be.
+    pub(crate) fn check_kept(&self, path: &Path, bytes: u64) -> Result<(), AnalyzeError> {
+        if bytes <= self.kept_bytes {
+            return Ok(());
+        }
+        Err(AnalyzeError::Pieces { path: path.to_owned(), found: memory::text(bytes), room: memory::text(self.kept_bytes) })
+    }
+
+    /// A block's size, but for those at the volume's end.
+    #[cfg(test)]
+    pub(crate) const fn core(&self) -> Extent {
+        self.core
     }
 
     pub(crate) const fn extent(&self) -> Extent {
@@ -23,6 +54,20 @@ impl Grid {
     /// All blocks, in the order of z, y, x.
     pub(crate) fn blocks(&self) -> Vec<Region> {
         Region::whole(self.extent).tiles(self.core).collect()
+    }
+
+    /// The blocks that hold voxels of a part of the volume.
+    pub(crate) fn meeting(&self, part: Region) -> Vec<Region> {
+        let down = |at: u64, side: u64| at / side * side;
+        let (at, core, end) = (part.start, self.core, part.end());
+        let start = Index::new(down(at.z, core.z), down(at.y, core.y), down(at.x, core.x));
+        let up = |end: u64, side: u64, all: u64, start: u64| end.next_multiple_of(side).min(all) - start;
+        let extent = Extent::new(
+            up(end.z, core.z, self.extent.z, start.z),
+            up(end.y, core.y, self.extent.y, start.y),
+            up(end.x, core.x, self.extent.x, start.x),
+        );
+        Region::new(start, extent).tiles(core).collect()
     }
 
     /// A block with the first voxels of those behind it: what touches across a border touches in one of these.
@@ -45,7 +90,7 @@ impl Grid {
     }
 
     /// How many blocks there are along y and x, and which of them a block is.
-    pub(super) const fn place(&self, core: &Region) -> Place {
+    pub(crate) const fn place(&self, core: &Region) -> Place {
         let Index { y, x, .. } = core.start;
         let columns = self.extent.x.div_ceil(self.core.x) as usize;
         Place { row: (y / self.core.y) as usize, column: (x / self.core.x) as usize, columns }
@@ -54,7 +99,7 @@ impl Grid {
 
 /// Where a block lies in its layer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub(super) row: usize,
     pub(super) column: usize,
     pub(super) columns: usize,

@@ -11,6 +11,7 @@
 //! which gives the same objects in the same order.
 
 mod connectivity;
+mod faces;
 mod forest;
 mod grid;
 mod runs;
@@ -22,10 +23,11 @@ use deep3m_volume::{Index, Region};
 use rayon::prelude::*;
 
 use crate::AnalyzeError;
-use forest::Forest;
 use runs::Labelled;
 
 pub use connectivity::Connectivity;
+pub(crate) use faces::{Faces, Overlap};
+pub(crate) use forest::Forest;
 pub(crate) use grid::Grid;
 pub(crate) use tally::{Piece, Size, Sums, Tally};
 
@@ -60,7 +62,7 @@ pub(crate) fn find<T: Tally>(
     let blocks = grid.blocks();
     let mut joined = Joined::<T>::default();
     let mut bases = Vec::with_capacity(blocks.len());
-    for batch in blocks.chunks(2 * rayon::current_num_threads()) {
+    for batch in blocks.chunks(grid.at_once()) {
         let looked: Vec<_> =
             batch.par_iter().map(|core| Look::at(mask, grid, core, connectivity)).collect::<Result<_, _>>()?;
         for (core, look) in batch.iter().zip(looked) {
@@ -72,11 +74,18 @@ pub(crate) fn find<T: Tally>(
                 return Ok(None);
             }
         }
+        grid.check_kept(mask.path(), joined.bytes())?;
     }
     Ok(Some(joined.finish(bases, keep)))
 }
 
 impl<T> Found<T> {
+    /// The numbers of the objects of the block that begins at a voxel, and of those behind it.
+    pub(crate) fn numbers_from(&self, grid: &Grid, start: Index) -> Option<&[u32]> {
+        let base = self.bases.get(grid.number(start))?;
+        self.numbers.get(*base as usize..)
+    }
+
     /// The numbers of the voxels of `part`, which is one of [`Grid::widened`]; 0 where there is no kept object. Mask, grid and
     /// connectivity are those of [`find`].
     pub(crate) fn draw(
@@ -88,8 +97,7 @@ impl<T> Found<T> {
     ) -> Result<Vec<u32>, AnalyzeError> {
         let changed = || AnalyzeError::Changed { path: mask.path().to_owned() };
         let labelled = Labelled::of(&mask.read(part)?, part.extent, connectivity);
-        let base = self.bases.get(grid.number(part.start)).ok_or_else(changed)?;
-        let numbers = &self.numbers[*base as usize..];
+        let numbers = self.numbers_from(grid, part.start).ok_or_else(changed)?;
         let mut drawn = vec![0; part.extent.len()];
         let rows = drawn.chunks_exact_mut(labelled.width().max(1));
         let places = (0..labelled.depth()).flat_map(|z| (0..labelled.height()).map(move |y| (z, y)));
@@ -103,12 +111,10 @@ impl<T> Found<T> {
     }
 }
 
-/// A block that was looked at: what is counted of its objects, and the objects at its faces.
+/// A block that was looked at: what is counted of its objects, and those that other blocks hold, too.
 struct Look<T> {
     tallies: Vec<T>,
-    low: [Vec<u32>; 3],
-    /// Of what belongs to the next block; empty at the volume's end.
-    high: [Vec<u32>; 3],
+    overlap: Overlap,
 }
 
 impl<T: Tally> Look<T> {
@@ -148,88 +154,77 @@ impl<T: Tally> Look<T> {
             if core.start.y > 0 { labelled.rows(0).collect() } else { Vec::new() },
             if core.start.x > 0 { labelled.column(0).collect() } else { Vec::new() },
         ];
-        Ok(Self { tallies, low, high })
+        Ok(Self { tallies, overlap: Overlap { low, high } })
     }
 }
 
-/// Blocks that were joined, and the faces that wait for the blocks behind them.
+/// Blocks that were joined.
 struct Joined<T> {
     forest: Forest,
     tallies: Vec<T>,
-    /// The last block's.
-    x: Vec<u32>,
-    /// Those of the last blocks of each column.
-    y: Vec<Vec<u32>>,
-    /// Those of the last layer.
-    z: Vec<Vec<u32>>,
+    faces: Faces,
 }
 
 impl<T> Default for Joined<T> {
     fn default() -> Self {
-        Self { forest: Forest::default(), tallies: Vec::new(), x: Vec::new(), y: Vec::new(), z: Vec::new() }
+        Self { forest: Forest::default(), tallies: Vec::new(), faces: Faces::default() }
     }
 }
 
 impl<T: Tally> Joined<T> {
     /// Adds the next block; false where it does not go with those before it.
     fn add(&mut self, place: grid::Place, look: Look<T>) -> Result<bool, AnalyzeError> {
-        let base = self.forest.len();
-        if !self.forest.grow(look.tallies.len() as u32) {
-            return Err(AnalyzeError::Setting {
-                name: "objects",
-                found: "more than four billion pieces of objects".into(),
-                expected: "fewer: is the threshold far too low, or the volume all noise?".into(),
-            });
-        }
+        let base = self.forest.grow(look.tallies.len() as u32)?;
         self.tallies.extend(look.tallies);
-        if self.y.len() <= place.column {
-            self.y.resize(place.columns, Vec::new());
-        }
-        if self.z.len() <= place.in_layer() {
-            self.z.resize(place.in_layer() + 1, Vec::new());
-        }
-        let [low_z, low_y, low_x] = look.low;
-        for (before, low) in [
-            (std::mem::take(&mut self.z[place.in_layer()]), low_z),
-            (std::mem::take(&mut self.y[place.column]), low_y),
-            (std::mem::take(&mut self.x), low_x),
-        ] {
-            if before.len() != low.len() {
-                return Ok(false);
-            }
-            for (a, b) in before.into_iter().zip(low) {
-                self.forest.join(a, base + b);
-            }
-        }
-        let [z, y, x] = look.high.map(|face| face.into_iter().map(|object| base + object).collect());
-        (self.z[place.in_layer()], self.y[place.column], self.x) = (z, y, x);
-        Ok(true)
+        Ok(self.faces.join(place, look.overlap, base, &mut self.forest))
+    }
+
+    /// What is kept, in bytes.
+    fn bytes(&self) -> u64 {
+        (self.tallies.len() * (size_of::<T>() + 2 * size_of::<u32>())) as u64
     }
 
     fn finish(mut self, bases: Vec<u32>, keep: impl Fn(&T) -> bool) -> Found<T> {
-        let count = self.forest.len();
-        for object in 0..count {
-            let root = self.forest.root(object);
-            if root != object {
-                let tally = self.tallies[object as usize];
-                self.tallies[root as usize].join(&tally);
-            }
+        sum_up(&mut self.forest, &mut self.tallies);
+        Found::numbered(self.forest, &self.tallies, bases, keep)
+    }
+}
+
+/// Adds what was counted of the pieces of each object to what was counted of its first one.
+pub(crate) fn sum_up<T: Tally>(forest: &mut Forest, tallies: &mut [T]) {
+    for object in 0..forest.len() {
+        let root = forest.root(object);
+        if root != object {
+            let tally = std::mem::replace(&mut tallies[object as usize], T::NOTHING);
+            tallies[root as usize].join(&tally);
         }
-        let kept = |&object: &u32, forest: &mut Forest, tallies: &[T]| {
+    }
+}
+
+impl<T: Tally> Found<T> {
+    /// Numbers objects whose pieces are [`sum_up`]med.
+    pub(crate) fn numbered(
+        mut forest: Forest,
+        tallies: &[T],
+        bases: Vec<u32>,
+        keep: impl Fn(&T) -> bool,
+    ) -> Self {
+        let count = forest.len();
+        let kept = |&object: &u32, forest: &mut Forest| {
             let tally = &tallies[object as usize];
             forest.root(object) == object && tally.voxels() > 0 && keep(tally)
         };
-        let mut roots: Vec<u32> = (0..count).filter(|object| kept(object, &mut self.forest, &self.tallies)).collect();
-        roots.sort_unstable_by_key(|&root| self.tallies[root as usize].first());
+        let mut roots: Vec<u32> = (0..count).filter(|object| kept(object, &mut forest)).collect();
+        roots.sort_unstable_by_key(|&root| tallies[root as usize].first());
         let mut numbers = vec![0; count as usize];
         for (number, &root) in (1..).zip(&roots) {
             numbers[root as usize] = number;
         }
         for object in 0..count {
             // A root comes before the others of its group.
-            numbers[object as usize] = numbers[self.forest.root(object) as usize];
+            numbers[object as usize] = numbers[forest.root(object) as usize];
         }
-        let objects = roots.iter().map(|&root| self.tallies[root as usize]).collect();
-        Found { objects, numbers, bases }
+        let objects = roots.iter().map(|&root| tallies[root as usize]).collect();
+        Self { objects, numbers, bases }
     }
 }

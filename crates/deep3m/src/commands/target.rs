@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deep3m_volume::{Format, VolumeSpec, VolumeWriter, create_as, fs, is_remote, remove_folder_volume, same_place};
+use deep3m_volume::{Format, VolumeSpec, VolumeWriter, create_as, fs, is_remote, remove_folder_volume, reopen, same_place};
 use miette::{IntoDiagnostic, Result};
 
 /// Where an output is made, so that no half of it is taken for the whole.
@@ -49,17 +49,26 @@ impl Target {
         let mut name = out.file_name().unwrap_or_default().to_owned();
         name.push(".partial");
         let made = if format.is_folder() { out.with_file_name(name) } else { out.to_owned() };
-        let target = Self { out: out.to_owned(), made, format, overwrite };
-        if target.is_moved() && target.made.exists() {
-            // What a killed process left.
-            remove_folder_volume(&target.made, format).into_diagnostic()?;
-            fs::remove_dir(&target.made).into_diagnostic()?;
-        }
-        Ok(target)
+        Ok(Self { out: out.to_owned(), made, format, overwrite })
+    }
+
+    /// Where an output that is a folder is made; `None` for one file.
+    pub(crate) fn made_beside(&self) -> Option<&Path> {
+        self.is_moved().then_some(self.made.as_path())
+    }
+
+    /// Goes on with what a process made that was stopped.
+    pub(crate) fn reopen(&self) -> Result<Box<dyn VolumeWriter>> {
+        reopen(&self.made).into_diagnostic()
     }
 
     /// Begins the output.
     pub(crate) fn create(&self, spec: &VolumeSpec) -> Result<Box<dyn VolumeWriter>> {
+        if self.is_moved() && self.made.exists() {
+            // What a killed process left.
+            remove_folder_volume(&self.made, self.format).into_diagnostic()?;
+            fs::remove_dir(&self.made).into_diagnostic()?;
+        }
         create_as(&self.made, self.format, spec, self.overwrite).into_diagnostic()
     }
 

@@ -1,0 +1,264 @@
+//! `--tune`: the settings whose objects agree best with true ones.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use deep3m_analyze::{
+    Agreement, AnalyzeError, Chart, Connectivity, Landscape, Line, SegmentConfig, SegmentMeans, Watershed, agreement,
+    lowest_value, segment_with,
+};
+use deep3m_volume::{InMemory, Region, Volume, VoxelType, Voxels, as_labels, fs, memory};
+use miette::{IntoDiagnostic, Result};
+use serde::Serialize;
+
+use super::{Args, Parting};
+use crate::commands::memory::open_limited;
+use crate::console::{Progress, Unit, notice};
+use crate::interrupt::{self, Interrupted};
+
+/// The thresholds that are tried, in tenths.
+const TENTHS: std::ops::RangeInclusive<u8> = 1..=9;
+/// The connectivities that are tried where none is given.
+const CONNECTIVITIES: [Connectivity; 2] = [Connectivity::Faces, Connectivity::Corners];
+/// Bytes of a voxel that is compared: its probability, its true number, its number twice.
+const COMPARED_BYTES: u64 = 14;
+
+/// What is best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Score {
+    /// The smallest adapted Rand error
+    Rand,
+    /// The largest F1 of objects
+    F1,
+}
+
+impl Score {
+    /// The score of an agreement, and whether less is better.
+    fn of(self, agreement: &Agreement) -> f64 {
+        match self {
+            Self::Rand => agreement.adapted_rand_error,
+            Self::F1 => agreement.matches.first().map_or(0.0, |half| half.f1),
+        }
+    }
+
+    fn is_better(self, one: f64, other: f64) -> bool {
+        if self == Self::Rand { one < other } else { one > other }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Rand => "adapted Rand error",
+            Self::F1 => "F1 of objects (IoU 0.5)",
+        }
+    }
+}
+
+/// Settings that were tried, and what they gave.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Tried {
+    /// Probability from which a voxel was foreground.
+    threshold: f64,
+    connectivity: Connectivity,
+    watershed: Option<Watershed>,
+    /// Objects found, and true ones.
+    objects: u64,
+    truth: u64,
+    adapted_rand_error: f64,
+    f1: f64,
+}
+
+/// The settings that agree best with the truth, and all that were tried. Those that are given are kept.
+pub(super) fn tune(
+    args: &Args,
+    truth: &Path,
+    volume: &Arc<dyn Volume>,
+    config: &SegmentConfig,
+    parting: Option<Parting>,
+    memory: u64,
+) -> Result<(SegmentConfig, Vec<Tried>)> {
+    let Compared { prediction, truth, memory } = read(args, truth, volume, memory)?;
+    let one = prediction.info().voxel_type.full_scale() as u32;
+    let extent = prediction.info().extent;
+    let candidates = candidates(args, config, parting, one, prediction.info().voxel_size)?;
+    let voxels = extent.checked_voxels().unwrap_or(0);
+    let progress = Progress::new("tune", candidates.len() as u64 * voxels, Unit::Voxels);
+    let mut tried = Vec::with_capacity(candidates.len());
+    let mut best: Option<(usize, f64)> = None;
+    for candidate in &candidates {
+        let out = InMemory::new("objects", extent, Voxels::zeros(VoxelType::U32, extent.len()));
+        let means = SegmentMeans { memory: Some(memory), ..SegmentMeans::default() };
+        let mut go_on = |_, _| !interrupt::stop().load(Ordering::Relaxed);
+        match segment_with(&prediction, &out, candidate, means, &mut go_on) {
+            Err(AnalyzeError::Interrupted) => {
+                progress.finish();
+                return Err(Interrupted.into());
+            }
+            other => other.into_diagnostic()?,
+        };
+        let found = agreement(&out, &truth, None, &mut |_| {}).into_diagnostic()?;
+        let score = args.by.of(&found);
+        if best.is_none_or(|(_, best)| args.by.is_better(score, best)) {
+            best = Some((tried.len(), score));
+        }
+        tried.push(Tried {
+            threshold: f64::from(candidate.level) / f64::from(one),
+            connectivity: candidate.connectivity,
+            watershed: candidate.watershed,
+            objects: found.predicted,
+            truth: found.truth,
+            adapted_rand_error: found.adapted_rand_error,
+            f1: Score::F1.of(&found),
+        });
+        progress.advance(voxels);
+    }
+    progress.finish();
+    let (best, _) = best.ok_or_else(|| miette::miette!("--tune: nothing was tried"))?;
+    if let Some(picture) = &args.tune_plot {
+        let svg = chart(&tried, args.by).svg(900, 560).map_err(|why| miette::miette!("{}: {why}", picture.display()))?;
+        fs::write_atomic(picture, svg.as_bytes()).into_diagnostic()?;
+    }
+    if !args.json {
+        print!("{}", table(&tried, best, args.by));
+    }
+    // Only the comparison was of a part.
+    Ok((SegmentConfig { region: None, ..candidates[best].clone() }, tried))
+}
+
+/// What is compared, in memory.
+struct Compared {
+    prediction: InMemory,
+    truth: InMemory,
+    /// What of the memory is left.
+    memory: u64,
+}
+
+fn read(args: &Args, truth: &Path, volume: &Arc<dyn Volume>, budget: u64) -> Result<Compared> {
+    let truth = as_labels(open_limited(truth, None, 0)?);
+    let (info, of_truth) = (volume.info(), truth.info());
+    let region = args.region.unwrap_or(Region::whole(info.extent));
+    let region_of_truth = if of_truth.extent == info.extent {
+        region
+    } else if of_truth.extent == region.extent {
+        Region::whole(of_truth.extent)
+    } else {
+        return Err(AnalyzeError::ShapeMismatch {
+            first: info.path.clone(),
+            first_extent: info.extent,
+            second: of_truth.path.clone(),
+            second_extent: of_truth.extent,
+        })
+        .into_diagnostic()
+        .map_err(|error| error.wrap_err("--tune: give with --region the part of the prediction that the truth is of"));
+    };
+    let compared = region.extent.checked_voxels().unwrap_or(u64::MAX).saturating_mul(COMPARED_BYTES);
+    if compared > budget / 2 {
+        miette::bail!(
+            "--tune: found {} for the part that is compared; expected at most half of the memory, {}. Compare a smaller part with \
+             --region, or give more --memory",
+            memory::text(compared),
+            memory::text(budget / 2)
+        );
+    }
+    let probabilities = volume.read(region).into_diagnostic()?.into_voxels();
+    let mut prediction = InMemory::new(&info.path, region.extent, probabilities);
+    if let Some(size) = info.voxel_size {
+        prediction = prediction.sized(size);
+    }
+    let labels = truth.read(region_of_truth).into_diagnostic()?.into_voxels();
+    let mut values = labels.iter().filter(|&label| label > 0);
+    let first = values.next();
+    let truth = InMemory::new(&of_truth.path, region.extent, labels.clone());
+    if first.is_none() {
+        miette::bail!("{}: --tune: found no object in the part that is compared", of_truth.path.display());
+    }
+    if values.all(|label| Some(label) == first) {
+        notice(&format!("{}: has one label; what touches in it is taken for one object", of_truth.path.display()));
+        let out = InMemory::new(&of_truth.path, region.extent, Voxels::zeros(VoxelType::U32, region.extent.len()));
+        let whole = SegmentConfig { level: 1, ..SegmentConfig::default() };
+        segment_with(&truth, &out, &whole, SegmentMeans::default(), &mut |_, _| true).into_diagnostic()?;
+        return Ok(Compared { prediction, truth: out, memory: budget - compared });
+    }
+    Ok(Compared { prediction, truth, memory: budget - compared })
+}
+
+/// All settings to try.
+fn candidates(
+    args: &Args,
+    config: &SegmentConfig,
+    parting: Option<Parting>,
+    one: u32,
+    size: Option<deep3m_volume::VoxelSize>,
+) -> Result<Vec<SegmentConfig>> {
+    let connectivities = args.connectivity.map_or(CONNECTIVITIES.to_vec(), |given| vec![given]);
+    let mut candidates = Vec::new();
+    for connectivity in connectivities {
+        let watersheds: Vec<Option<Watershed>> = match parting {
+            Some(parting) => parting.tried(size, connectivity)?.into_iter().map(Some).collect(),
+            None => vec![None],
+        };
+        for (watershed, tenths) in watersheds.into_iter().flat_map(|w| TENTHS.map(move |tenths| (w, tenths))) {
+            let level = lowest_value(f64::from(tenths) / 10.0, one);
+            candidates.push(SegmentConfig { level, connectivity, watershed, region: None, ..config.clone() });
+        }
+    }
+    Ok(candidates)
+}
+
+/// What is said of settings beside their threshold.
+fn name(tried: &Tried) -> String {
+    let h = tried.watershed.map_or(String::new(), |watershed| match watershed.landscape {
+        Landscape::Distance => format!(", h {:.1}", watershed.h),
+        Landscape::Probability { .. } => format!(", h {:.2}", watershed.h),
+    });
+    format!("{} neighbours{h}", tried.connectivity.neighbours())
+}
+
+fn table(tried: &[Tried], best: usize, by: Score) -> String {
+    use std::fmt::Write as _;
+    let mut text = "threshold  connectivity         h  objects  adapted Rand error     F1\n".to_owned();
+    for (i, t) in tried.iter().enumerate() {
+        let h = t.watershed.map_or("-".to_owned(), |watershed| format!("{:.2}", watershed.h));
+        let mark = if i == best { "  best" } else { "" };
+        let _ = writeln!(
+            text,
+            "    {:.3}  {:>12}  {h:>8}  {:>7}  {:>18.4}  {:.3}{mark}",
+            t.threshold,
+            t.connectivity.neighbours(),
+            t.objects,
+            t.adapted_rand_error,
+            t.f1
+        );
+    }
+    let t = &tried[best];
+    let _ = writeln!(
+        text,
+        "best by {}: threshold {:.3}, {}: {} objects, {} true ones",
+        by.name(),
+        t.threshold,
+        name(t),
+        t.objects,
+        t.truth
+    );
+    text
+}
+
+/// The score over the threshold, a line for each of the other settings.
+fn chart(tried: &[Tried], by: Score) -> Chart {
+    let mut lines: Vec<Line> = Vec::new();
+    for t in tried {
+        let point = (t.threshold, if by == Score::Rand { t.adapted_rand_error } else { t.f1 });
+        let name = name(t);
+        match lines.iter_mut().find(|line| line.name == name) {
+            Some(line) => line.points.push(point),
+            None => lines.push(Line { name, points: vec![point], dots: true, ..Line::default() }),
+        }
+    }
+    Chart {
+        title: "Settings of the segmentation".into(),
+        x: "threshold (probability)".into(),
+        y: by.name().into(),
+        y_range: (0.0, 0.0),
+        lines,
+    }
+}
