@@ -30,6 +30,8 @@ const SHIFT_SHARE: f64 = 0.005;
 const CLARITY: f64 = 0.05;
 /// Sections that correlate so well are the same, if others do so much less.
 const SAME: f64 = 0.999;
+/// More voxels than this share at the end of the scale are remarkable.
+const SATURATED: f64 = 0.05;
 /// A jump is from so many times the usual difference between neighbours on.
 const JUMP: f64 = 1.5;
 
@@ -50,6 +52,8 @@ pub struct SectionFigures {
     pub sharpness: f64,
     /// Correlation with the section before.
     pub correlation: Option<f64>,
+    /// The same when the section is moved back by its shift.
+    pub aligned: Option<f64>,
     /// Shift in pixels against the section before: rows, columns.
     pub shift: Option<(f64, f64)>,
     /// How clear the shift is, from 0 to 1.
@@ -112,13 +116,7 @@ pub(super) fn read(
         )?;
         pictures.splice(0..0, last.take());
         let first_pair = pictures.len() - sections;
-        let pairs: Vec<(Option<f64>, Option<Shift>)> = pictures
-            .par_windows(2)
-            .map(|pair| {
-                let shift = correlator.as_ref().and_then(|c| c.shift(&pair[0].values, &pair[1].values));
-                (pair[0].correlation(&pair[1]), shift)
-            })
-            .collect();
+        let pairs: Vec<Pair> = pictures.par_windows(2).map(|two| compare(&two[0], &two[1], correlator.as_ref())).collect();
         for (i, sum) in sums.iter().enumerate() {
             // Without a section before the slab, its first one has no pair.
             let pair = (i + first_pair).checked_sub(1).and_then(|pair| pairs.get(pair));
@@ -141,8 +139,25 @@ fn counted(block: &Block, inside: Region) -> Option<Histogram> {
     Some(counts)
 }
 
-fn figure(section: u64, sums: &Sums, pair: Option<&(Option<f64>, Option<Shift>)>, step: u64) -> SectionFigures {
-    let (correlation, shift) = pair.copied().unwrap_or_default();
+/// Two sections in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pair {
+    correlation: Option<f64>,
+    shift: Option<Shift>,
+    /// The correlation when the second is moved back.
+    aligned: Option<f64>,
+}
+
+fn compare(first: &Picture, second: &Picture, correlator: Option<&Correlator>) -> Pair {
+    let correlation = first.correlation(second, 0, 0);
+    let shift = correlator.and_then(|c| c.shift(&first.values, &second.values));
+    let moved = shift.map(|s| (s.y.round() as i64, s.x.round() as i64)).filter(|&moved| moved != (0, 0));
+    let aligned = moved.map_or(correlation, |(y, x)| first.correlation(second, y, x));
+    Pair { correlation, shift, aligned }
+}
+
+fn figure(section: u64, sums: &Sums, pair: Option<&Pair>, step: u64) -> SectionFigures {
+    let Pair { correlation, shift, aligned } = pair.copied().unwrap_or_default();
     let step = step as f64;
     SectionFigures {
         section,
@@ -152,6 +167,7 @@ fn figure(section: u64, sums: &Sums, pair: Option<&(Option<f64>, Option<Shift>)>
         saturated: (sums.black + sums.white) as f64 / (sums.voxels + sums.not_finite).max(1) as f64,
         sharpness: sums.sharpness(),
         correlation,
+        aligned,
         shift: shift.map(|s| (s.y * step, s.x * step)),
         clarity: shift.map(|s| s.clarity),
     }
@@ -168,7 +184,7 @@ impl Measured {
         let twice = self.duplicates(&blank, &mut found);
         let shifted = self.shifts(&blank, shorter_side, &mut found);
         self.jumps(&blank, &twice, &shifted, &mut found);
-        self.greys(voxel_type, &mut found);
+        self.greys(voxel_type, &blank, &mut found);
         found
     }
 
@@ -298,7 +314,13 @@ impl Measured {
     }
 
     fn shifts(&self, blank: &[bool], shorter_side: u64, found: &mut Vec<Finding>) -> Vec<bool> {
-        let believed = |f: &SectionFigures| f.shift.filter(|_| f.clarity.is_some_and(|c| c >= CLARITY));
+        // Moved back, a shifted section resembles its neighbour as sections do elsewhere; other tissue does not.
+        let differences = self.of(|f| f.aligned.map_or(f64::NAN, |r| 1.0 - r));
+        let usual = super::robust::median(differences);
+        let believed = |f: &SectionFigures| {
+            let clear = f.clarity.is_some_and(|c| c >= CLARITY) && f.aligned.is_some_and(|r| 1.0 - r <= JUMP * usual);
+            f.shift.filter(|_| clear)
+        };
         let mut shifted = vec![false; self.figures.len()];
         // Places in `pairs` are those of the second section of a pair.
         let pairs: Vec<(usize, (f64, f64))> = (1..self.figures.len())
@@ -367,7 +389,7 @@ impl Measured {
     }
 
     /// The grey values of the whole volume.
-    fn greys(&self, voxel_type: VoxelType, found: &mut Vec<Finding>) {
+    fn greys(&self, voxel_type: VoxelType, blank: &[bool], found: &mut Vec<Finding>) {
         let all = &self.all;
         if all.voxels == 0 {
             return;
@@ -392,13 +414,16 @@ impl Measured {
             let fix = "export the images again with their full range of grey values, if the microscope had more";
             found.push(Finding::warning(Code::NarrowRange, used, "grey values", message, fix));
         }
-        let share = |n: u64| n as f64 / all.voxels as f64;
-        for (n, word) in [(all.black, "black"), (all.white, "white")] {
-            if share(n) > 0.05 {
-                let message = format!("{:.1} % of the voxels are pure {word}", 100.0 * share(n));
+        let with = || self.sums.iter().zip(blank).filter(|(_, blank)| !**blank).map(|(sums, _)| sums);
+        let voxels = with().map(|s| s.voxels).sum::<u64>().max(1);
+        let of = [with().map(|s| s.black).sum::<u64>(), with().map(|s| s.white).sum()];
+        for (n, word) in of.into_iter().zip(["black", "white"]) {
+            let share = n as f64 / voxels as f64;
+            if share > SATURATED {
+                let message = format!("{:.1} % of the voxels are pure {word}", 100.0 * share);
                 let fix = "an empty border: cut it off with --region; grey values cut off: export the images again with \
                            less contrast";
-                found.push(Finding::warning(Code::Saturated, share(n), "of the voxels", message, fix));
+                found.push(Finding::warning(Code::Saturated, share, "of the voxels", message, fix));
             }
         }
     }

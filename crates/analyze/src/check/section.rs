@@ -27,7 +27,7 @@ pub(crate) struct Sums {
     pub(super) black: u64,
     /// Voxels of the brightest one.
     pub(super) white: u64,
-    /// Squares of the Laplacian of means of 3 × 3 pixels, which blur lowers much and noise raises little.
+    /// Squares of the Laplacian of sums of 3 × 3 pixels, which blur lowers much and noise raises little.
     pub(super) detail: f64,
     /// How many there are.
     pub(super) details: u64,
@@ -82,7 +82,7 @@ impl Sums {
     /// Detail as a share of the contrast: a section of half the contrast is as sharp.
     pub(super) fn sharpness(&self) -> f64 {
         let variance = self.sd().powi(2);
-        if self.details == 0 || variance <= 0.0 { 0.0 } else { (self.detail / self.details as f64 / variance).sqrt() }
+        if self.details == 0 || variance <= 0.0 { 0.0 } else { (self.detail / self.details as f64 / variance).sqrt() / 9.0 }
     }
 }
 
@@ -122,13 +122,27 @@ impl Picture {
         }
     }
 
-    /// Pearson's correlation; `None` where a picture has one value.
-    pub(super) fn correlation(&self, other: &Self) -> Option<f64> {
-        let n = self.values.len() as f64;
-        let mean = |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-        let (a, b) = (mean(&self.values), mean(&other.values));
+    /// Pearson's correlation with another picture that is moved back by so many rows and columns, where both are; `None`
+    /// where that is nothing, or has one value.
+    pub(super) fn correlation(&self, other: &Self, rows: i64, columns: i64) -> Option<f64> {
+        // The part of one picture that the other one covers, from 0 on.
+        let range = |by: i64, n: usize| (-by).max(0) as usize..(n as i64 - by.max(0)).max(0) as usize;
+        let (down, across) = (range(rows, self.height), range(columns, self.width));
+        if down.is_empty() || across.is_empty() {
+            return None;
+        }
+        let pairs = |y: usize| {
+            let row = (y as i64 + rows) as usize * self.width;
+            let there = row + (across.start as i64 + columns) as usize;
+            let here = &self.values[y * self.width..][across.clone()];
+            here.iter().zip(&other.values[there..there + across.len()])
+        };
+        let n = (down.len() * across.len()) as f64;
+        let add = |(a, b): (f64, f64), (x, y): (&f32, &f32)| (a + f64::from(*x), b + f64::from(*y));
+        let (a, b) = down.clone().flat_map(pairs).fold((0.0, 0.0), add);
+        let (a, b) = (a / n, b / n);
         let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
-        for (x, y) in self.values.iter().zip(&other.values) {
+        for (x, y) in down.flat_map(pairs) {
             let (x, y) = (f64::from(*x) - a, f64::from(*y) - b);
             aa += x * x;
             bb += y * y;
@@ -259,7 +273,7 @@ impl Tile<'_> {
             for x in columns.clone() {
                 let at = y * width + x;
                 let beside = boxes[at - 2] + boxes[at + 2] + boxes[at - 2 * width] + boxes[at + 2 * width];
-                let bend = (4.0 * boxes[at] - beside) / 9.0;
+                let bend = 4.0 * boxes[at] - beside;
                 if bend.is_finite() {
                     sums.detail += f64::from(bend) * f64::from(bend);
                     sums.details += 1;
@@ -333,10 +347,22 @@ mod tests {
         let (sums, _) = measure(&block, whole, whole, block.extent()).remove(0);
         assert_eq!((sums.voxels, sums.black, sums.white, sums.min, sums.max), (6, 1, 1, 0.0, 255.0));
         assert!((sums.mean() - 355.0 / 6.0).abs() < 1e-9);
-        assert!((sums.sd() - 88.38).abs() < 0.01, "{}", sums.sd());
+        assert!((sums.sd() - 88.526).abs() < 0.01, "{}", sums.sd());
         let bad = Block::new(Extent::new(1, 1, 3), Voxels::F32(vec![f32::NAN, 1.0, f32::INFINITY]));
         let whole = Region::whole(bad.extent());
         assert_eq!(measure(&bad, whole, whole, bad.extent())[0].0.not_finite, 2);
+    }
+
+    #[test]
+    fn a_moved_picture_correlates_where_it_was_moved_to() {
+        let whole = Picture { height: 9, width: 8, values: (0..72).map(|i| (scattered(i) >> 40) as f32).collect() };
+        let mut moved = whole.clone();
+        moved.values.rotate_right(2 * 8 + 3);
+        assert!(whole.correlation(&moved, 2, 3).unwrap() > 0.9999);
+        assert!(moved.correlation(&whole, -2, -3).unwrap() > 0.9999);
+        assert!(whole.correlation(&moved, 0, 0).unwrap() < 0.5);
+        assert_eq!(whole.correlation(&moved, 9, 0), None);
+        assert_eq!(whole.correlation(&moved, 0, -90), None);
     }
 
     #[test]

@@ -59,12 +59,14 @@ pub(super) fn noise(grey: &[f32], height: usize, width: usize) -> f64 {
             row.iter_mut().zip(from).for_each(|(sum, v)| *sum += weight * f64::from(*v));
         }
     }
+    let largest = grey.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
+    let nothing = 1e-9 * f64::from(largest);
     let mut sizes = Vec::with_capacity(out(height) * out(width));
     for row in rows.chunks_exact(width) {
         for k in 0..out(width) {
             let detail: f64 = WAVELET.iter().zip(taps(k, width)).map(|(weight, x)| weight * row[x]).sum();
-            // What is exactly 0 lies in an empty border.
-            if detail != 0.0 {
+            // What is 0 lies in an empty border.
+            if detail.abs() > nothing {
                 sizes.push(detail.abs());
             }
         }
