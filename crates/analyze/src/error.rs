@@ -45,6 +45,14 @@ pub enum AnalyzeError {
         /// Its type.
         found: VoxelType,
     },
+    /// Images of a type that holds no grey values.
+    #[error("{path}: found {found} voxels; expected grey values of 8 or 16 bits or floating point", path = path.display())]
+    NotGrey {
+        /// The volume.
+        path: PathBuf,
+        /// Its type.
+        found: VoxelType,
+    },
     /// A setting out of its range.
     #[error("{name} is {found}; expected {expected}")]
     Setting {

@@ -2,12 +2,15 @@
 //! voxels are whose, and pictures that show it.
 
 mod agreement;
+mod check;
 mod columns;
 mod components;
 mod confusion;
 mod distance;
+mod enhance;
 mod error;
 mod evaluate;
+mod histogram;
 mod labels;
 mod objects;
 mod picture;
@@ -17,15 +20,20 @@ mod segment;
 mod smooth;
 mod surface;
 mod table;
+mod tiles;
 mod walk;
 mod watershed;
 mod work;
 mod zones;
 
 pub use agreement::{Agreement, Matches, agreement};
+pub use check::{
+    CheckConfig, Checkup, Code, Finding, FitFigures, ImageFigures, LabelFigures, SectionFigures, Severity, check,
+};
 pub use columns::{Columns, TableFormat, Values};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
+pub use enhance::{Clahe, Denoise, EnhanceConfig, Enhancement, EvenTo, enhance, to_repair, write_enhanced};
 pub use error::{AnalyzeError, ValueCounts};
 pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
 pub use objects::Connectivity;

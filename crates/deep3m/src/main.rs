@@ -37,6 +37,8 @@ struct Cli {
 enum Command {
     Demo(commands::demo::Args),
     Phantom(commands::phantom::Args),
+    Check(commands::check::Args),
+    Enhance(commands::enhance::Args),
     Train(Box<commands::train::Args>),
     Predict(commands::predict::Args),
     Submit(Box<commands::submit::Args>),
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Phantom(args) => commands::phantom::run(&args),
+        Command::Check(args) => commands::check::run(&args),
+        Command::Enhance(args) => commands::enhance::run(&args),
         Command::Train(args) => commands::train::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Submit(args) => commands::submit::run(&args),

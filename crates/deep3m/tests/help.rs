@@ -20,6 +20,8 @@ fn of_every_command() {
     for command in [
         "demo",
         "phantom",
+        "check",
+        "enhance",
         "train",
         "predict",
         "submit",

@@ -1,7 +1,9 @@
 //! One file per subcommand: what it takes, and what it does with the crates below.
 
+pub(crate) mod check;
 pub(crate) mod convert;
 pub(crate) mod demo;
+pub(crate) mod enhance;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod import;

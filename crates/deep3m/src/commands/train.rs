@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use deep3m_analyze::CheckConfig;
 use deep3m_net::{DeviceChoice, Frames};
 use deep3m_train::cost::{self, Volumes};
 use deep3m_train::{
@@ -12,7 +13,7 @@ use miette::{IntoDiagnostic, Result};
 use serde_json::Value;
 
 use crate::commands::memory::{MemoryArg, open_limited};
-use crate::commands::print_json;
+use crate::commands::{check, print_json};
 use crate::console::notice;
 use crate::interrupt::{self, Interrupted};
 use crate::parse;
@@ -45,6 +46,9 @@ pub(crate) struct Args {
     /// Replace a model that is already there
     #[arg(long)]
     overwrite: bool,
+    /// Do not look for errors in the data first
+    #[arg(long)]
+    no_check: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -281,6 +285,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let cache_bytes = fitted.into_diagnostic()?.cache_bytes;
     if cache_bytes < usual {
         set = options.open(&args.images, &args.labels, cache_bytes)?;
+    }
+    if !args.no_check {
+        let labels = CheckConfig { foreground: config.foreground, ignore: config.ignore };
+        check::before_training(&set, &labels, options.memory.bytes())?;
     }
     let summary = train(&set, &config, &args.output, &options.device, args.overwrite)?;
     if args.json {
