@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use deep3m_volume::{Extent, VolumeError, VoxelType};
+use deep3m_volume::{Extent, VolumeError, VoxelSize, VoxelType};
 
 /// Why something could not be measured or drawn.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnalyzeError {
     /// Two volumes that belong together differ in size.
-    #[error("{first} is {first_extent}, but {second} is {second_extent}; they must have the same size", first = first.display(), second = second.display())]
+    #[error("{first} is {first_extent}, but {second} is {second_extent}; they must have the same size. If one is a part of the other, say which with --region z0:z1,y0:y1,x0:x1", first = first.display(), second = second.display())]
     ShapeMismatch {
         /// One volume.
         first: PathBuf,
@@ -20,6 +20,18 @@ pub enum AnalyzeError {
         second: PathBuf,
         /// Its size.
         second_extent: Extent,
+    },
+    /// Two volumes that belong together state different sizes of voxels.
+    #[error("{first} has voxels of {first_size}, but {second} of {second_size}; they must have the same. If both show the same grid and one states a wrong size, give the right one with --voxel-size z,y,x in nm", first = first.display(), second = second.display())]
+    SizeMismatch {
+        /// One volume.
+        first: PathBuf,
+        /// The size of its voxels.
+        first_size: VoxelSize,
+        /// The other volume.
+        second: PathBuf,
+        /// The size of its voxels.
+        second_size: VoxelSize,
     },
     /// Labels of several values, where one says foreground and one background.
     #[error("{path}: the labels have several values besides 0: {values}. Pick the one that is foreground with --foreground VALUE", path = path.display())]
@@ -64,6 +76,24 @@ pub enum AnalyzeError {
         least: String,
         /// That as `--memory` takes it.
         wanted: String,
+    },
+    /// What is kept of each pair of objects outgrows the memory.
+    #[error(
+        "memory: more than {pairs} pairs of objects share voxels, which a budget of {found} does not hold. Give a larger --memory, or compare parts with --region"
+    )]
+    TooManyPairs {
+        /// The budget.
+        found: String,
+        /// The pairs that it holds.
+        pairs: u64,
+    },
+    /// A file that is no calibration.
+    #[error("{path}: not a calibration as `deep3m evaluate --calibration-file` writes it: {reason}", path = path.display())]
+    Calibration {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// A picture that could not be encoded.
     #[error("{path}: the picture could not be written: {source}", path = path.display())]

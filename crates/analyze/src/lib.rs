@@ -2,12 +2,16 @@
 //! voxels are whose, and pictures that show it.
 
 mod agreement;
+mod annotators;
+mod boundary;
+mod calibration;
 mod columns;
 mod components;
 mod confusion;
 mod distance;
 mod error;
 mod evaluate;
+mod inputs;
 mod labels;
 mod objects;
 mod picture;
@@ -22,11 +26,18 @@ mod work;
 mod zones;
 
 pub use agreement::{Agreement, Matches, agreement};
+pub use annotators::{
+    AgainstConsensus, Annotators, Consensus, MOST_ANNOTATORS, PairScore, Rater, Score, Skill, Staple, annotator_passes,
+    compare_annotators,
+};
+pub use boundary::{LengthUnit, OneWay, SurfaceConfig, SurfaceDistances, surface_distances};
+pub use calibration::{Calibration, Reliability, ReliabilityBin};
 pub use columns::{Columns, TableFormat, Values};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
 pub use error::{AnalyzeError, ValueCounts};
-pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
+pub use evaluate::{Curves, EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
+pub use inputs::Allowance;
 pub use objects::Connectivity;
 pub use picture::{Picture, Rgb, SectionView, Sources, Style, palette, read_section};
 pub use plot::{Chart, Line};

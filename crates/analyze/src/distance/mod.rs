@@ -6,6 +6,40 @@ use deep3m_volume::{Extent, VoxelSize};
 
 use envelope::Envelope;
 
+/// A squared distance, with as many digits as are wanted.
+pub(crate) trait Square: Copy + PartialOrd {
+    /// No target.
+    const NONE: Self;
+    /// Rounded to this many digits.
+    fn of(square: f64) -> Self;
+    /// With all digits.
+    fn to_f64(self) -> f64;
+}
+
+impl Square for f32 {
+    const NONE: Self = f32::INFINITY;
+
+    fn of(square: f64) -> Self {
+        square as f32
+    }
+
+    fn to_f64(self) -> f64 {
+        self.into()
+    }
+}
+
+impl Square for f64 {
+    const NONE: Self = f64::INFINITY;
+
+    fn of(square: f64) -> Self {
+        square
+    }
+
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
 /// For each voxel of a block the squared distance in nm² to the nearest voxel where `target` is not 0; infinite where there
 /// is none. Squares are rounded to 32 bits once per axis.
 ///
@@ -15,9 +49,14 @@ use envelope::Envelope;
 /// # Panics
 /// If the number of voxels is not that of the extent.
 pub(crate) fn squared_to(target: &[u8], extent: Extent, spacing: VoxelSize) -> Vec<f32> {
+    squares_to(target, extent, spacing)
+}
+
+/// As [`squared_to`], with as many digits as the type has.
+pub(crate) fn squares_to<T: Square>(target: &[u8], extent: Extent, spacing: VoxelSize) -> Vec<T> {
     assert_eq!(target.len(), extent.len(), "voxels of a block of {extent}");
     let [depth, height, width] = extent.to_array().map(|n| n as usize);
-    let mut squares = vec![f32::INFINITY; target.len()];
+    let mut squares = vec![T::NONE; target.len()];
     if target.is_empty() {
         return squares;
     }
@@ -37,24 +76,24 @@ pub(crate) fn squared_to(target: &[u8], extent: Extent, spacing: VoxelSize) -> V
 }
 
 /// The squared distance of each voxel of a row to the nearest target in it.
-fn along_row(row: &[u8], out: &mut [f32], pitch_nm: f64) {
+fn along_row<T: Square>(row: &[u8], out: &mut [T], pitch_nm: f64) {
     let mut since = None;
     for (x, &target) in row.iter().enumerate() {
         since = if target != 0 { Some(0) } else { since.map(|n: u32| n + 1) };
-        out[x] = since.map_or(f32::INFINITY, |n| squared(n, pitch_nm));
+        out[x] = since.map_or(T::NONE, |n| squared(n, pitch_nm));
     }
     let mut until = None;
     for (x, &target) in row.iter().enumerate().rev() {
         until = if target != 0 { Some(0) } else { until.map(|n: u32| n + 1) };
-        if let Some(n) = until {
-            out[x] = out[x].min(squared(n, pitch_nm));
+        if let Some(square) = until.map(|n| squared(n, pitch_nm)).filter(|square| *square < out[x]) {
+            out[x] = square;
         }
     }
 }
 
-fn squared(steps: u32, pitch_nm: f64) -> f32 {
+fn squared<T: Square>(steps: u32, pitch_nm: f64) -> T {
     let nm = f64::from(steps) * pitch_nm;
-    (nm * nm) as f32
+    T::of(nm * nm)
 }
 
 #[cfg(test)]
