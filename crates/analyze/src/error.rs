@@ -77,15 +77,17 @@ pub enum AnalyzeError {
         /// That as `--memory` takes it.
         wanted: String,
     },
-    /// What is kept of each pair of objects outgrows the memory.
+    /// What is kept of each object outgrows the memory.
     #[error(
-        "memory: more than {pairs} pairs of objects share voxels, which a budget of {found} does not hold. Give a larger --memory, or compare parts with --region"
+        "memory: found more than {most} {what}, which a budget of {found} does not hold. Give a larger --memory, or look at parts with --region"
     )]
-    TooManyPairs {
+    TooMany {
+        /// Of what there are too many.
+        what: &'static str,
         /// The budget.
         found: String,
-        /// The pairs that it holds.
-        pairs: u64,
+        /// How many it holds.
+        most: u64,
     },
     /// A file that is no calibration.
     #[error("{path}: not a calibration as `deep3m evaluate --calibration-file` writes it: {reason}", path = path.display())]

@@ -41,7 +41,17 @@ impl Contingency {
         let alone = Extent::new(0, 0, 0);
         let walk = Walk::fit(&info, region, alone, bytes, memory.held + LEAST_TABLE_BYTES, memory.budget)?;
         let left = room(memory.budget).saturating_sub(walk.peak(&info, bytes)).saturating_sub(memory.held);
-        let most = left / PAIR_BYTES;
+        Self::counted(prediction, truth, &walk, (left / PAIR_BYTES, memory.budget), progress)
+    }
+
+    /// Counts in blocks; `most` pairs fit into the budget.
+    pub(super) fn counted(
+        prediction: &dyn Volume,
+        truth: &dyn Volume,
+        walk: &Walk,
+        (most, budget): (u64, u64),
+        progress: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Self, AnalyzeError> {
         let mut shared: HashMap<(u32, u32), u64> = HashMap::new();
         walk.run(
             |part| Ok(of_blocks(&prediction.read(part.core)?, &truth.read(part.core)?)),
@@ -50,7 +60,8 @@ impl Contingency {
                     *shared.entry(pair).or_default() += voxels;
                 }
                 if shared.len() as u64 > most {
-                    return Err(AnalyzeError::TooManyPairs { found: memory::text(memory.budget), pairs: most });
+                    let (what, found) = ("pairs of objects that share voxels", memory::text(budget));
+                    return Err(AnalyzeError::TooMany { what, found, most });
                 }
                 Ok(())
             },
@@ -99,4 +110,34 @@ fn merge(pairs: &mut Vec<Pair>) {
         }
         same
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deep3m_volume::{InMemory, Voxels};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn every_voxel_counts_once_whatever_the_blocks(
+            numbers in prop::collection::vec((prop::sample::select(vec![0_u32, 1, 2, u32::MAX]), 0_u8..4), 120),
+            (bz, by, bx) in (1_u64..5, 1_u64..6, 1_u64..7),
+        ) {
+            let extent = Extent::new(4, 5, 6);
+            let a = InMemory::new("a", extent, Voxels::U32(numbers.iter().map(|pair| pair.0).collect()));
+            let b = InMemory::new("b", extent, Voxels::U8(numbers.iter().map(|pair| pair.1).collect()));
+            let (region, block) = (Region::whole(extent), Extent::new(bz, by, bx));
+            let walk = Walk { region, block, halo: Extent::new(0, 0, 0), at_once: 2 };
+            let mut expected: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+            numbers.iter().for_each(|&(p, t)| *expected.entry((p, t.into())).or_default() += 1);
+            let found = Contingency::counted(&a, &b, &walk, (16, 0), &mut |_| true).unwrap();
+            let expected: Vec<Pair> = expected.into_iter().collect();
+            prop_assert_eq!(&found.pairs, &expected);
+            let most = expected.len() as u64 - 1;
+            let error = Contingency::counted(&a, &b, &walk, (most, 1 << 30), &mut |_| true).unwrap_err().to_string();
+            prop_assert!(error.contains("--memory"), "{}", error);
+        }
+    }
 }

@@ -80,7 +80,7 @@ pub struct Matches {
 /// and a table of the pairs of objects that share voxels. `progress` hears the voxels of each block; with a false it ends.
 ///
 /// # Errors
-/// [`AnalyzeError::ShapeMismatch`], a region that sticks out, [`AnalyzeError::NotLabels`]; [`AnalyzeError::TooManyPairs`] for a table
+/// [`AnalyzeError::ShapeMismatch`], a region that sticks out, [`AnalyzeError::NotLabels`]; [`AnalyzeError::TooMany`] for a table
 /// that outgrows the memory; [`AnalyzeError::Interrupted`] when told to stop; what reading met.
 pub fn agreement(
     prediction: &dyn Volume,

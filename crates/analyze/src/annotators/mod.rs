@@ -21,7 +21,7 @@ use crate::walk::Walk;
 use crate::{AnalyzeError, Confusion, EvaluateConfig};
 
 use count::{Counter, Zones};
-use patterns::{CLASSES, Patterns};
+use patterns::CLASSES;
 pub use staple::{Skill, Staple};
 
 /// Annotators at the most: patterns of their votes are counted one by one.
