@@ -3,14 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use deep3m_volume::{Extent, VolumeError, VoxelType};
+use deep3m_volume::{Extent, VolumeError, VoxelSize, VoxelType};
 
 /// Why something could not be measured or drawn.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnalyzeError {
     /// Two volumes that belong together differ in size.
-    #[error("{first} is {first_extent}, but {second} is {second_extent}; they must have the same size", first = first.display(), second = second.display())]
+    #[error("{first} is {first_extent}, but {second} is {second_extent}; they must have the same size. If one is a part of the other, say which with --region z0:z1,y0:y1,x0:x1", first = first.display(), second = second.display())]
     ShapeMismatch {
         /// One volume.
         first: PathBuf,
@@ -20,6 +20,18 @@ pub enum AnalyzeError {
         second: PathBuf,
         /// Its size.
         second_extent: Extent,
+    },
+    /// Two volumes that belong together state different sizes of voxels.
+    #[error("{first} has voxels of {first_size}, but {second} of {second_size}; they must have the same. If both show the same grid and one states a wrong size, give the right one with --voxel-size z,y,x in nm", first = first.display(), second = second.display())]
+    SizeMismatch {
+        /// One volume.
+        first: PathBuf,
+        /// The size of its voxels.
+        first_size: VoxelSize,
+        /// The other volume.
+        second: PathBuf,
+        /// The size of its voxels.
+        second_size: VoxelSize,
     },
     /// Labels of several values, where one says foreground and one background.
     #[error("{path}: the labels have several values besides 0: {values}. Pick the one that is foreground with --foreground VALUE", path = path.display())]
@@ -83,6 +95,26 @@ pub enum AnalyzeError {
         /// What there is for them.
         room: String,
     },
+    /// What is kept of each object outgrows the memory.
+    #[error(
+        "memory: found more than {most} {what}, which a budget of {found} does not hold. Give a larger --memory, or look at parts with --region"
+    )]
+    TooMany {
+        /// Of what there are too many.
+        what: &'static str,
+        /// The budget.
+        found: String,
+        /// How many it holds.
+        most: u64,
+    },
+    /// A file that is no calibration.
+    #[error("{path}: not a calibration as `deep3m evaluate --calibration-file` writes it: {reason}", path = path.display())]
+    Calibration {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A picture that could not be encoded.
     #[error("{path}: the picture could not be written: {source}", path = path.display())]
     Picture {
@@ -104,6 +136,34 @@ pub enum AnalyzeError {
         path: PathBuf,
         /// What the encoder said.
         reason: String,
+    },
+    /// A line of a table that cannot be read.
+    #[error("{path}: line {line}: found {found}; expected {expected}", path = path.display())]
+    TableRow {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What it has.
+        found: String,
+        /// What it should have.
+        expected: String,
+    },
+    /// A table without the places of points.
+    #[error("{path}: found the columns {found}; expected centroid_z_nm, centroid_y_nm, centroid_x_nm, or z, y, x in voxels", path = path.display())]
+    PointColumns {
+        /// The file.
+        path: PathBuf,
+        /// Its columns.
+        found: String,
+    },
+    /// A length where the size of voxels is not known.
+    #[error("{path}: {what}. Give --voxel-size z,y,x in nm", path = path.display())]
+    NoVoxelSize {
+        /// The volume or table.
+        path: PathBuf,
+        /// What is not known, and what needs it.
+        what: &'static str,
     },
     /// A volume that is another when it is read again.
     #[error("{path}: changed while it was read; is another program writing it? Give the same command again", path = path.display())]

@@ -2,6 +2,9 @@
 //! voxels are whose, and pictures that show it.
 
 mod agreement;
+mod annotators;
+mod boundary;
+mod calibration;
 mod check;
 mod columns;
 mod components;
@@ -11,10 +14,13 @@ mod enhance;
 mod error;
 mod evaluate;
 mod histogram;
+mod inputs;
 mod labels;
+mod matching;
 mod objects;
 mod picture;
 mod plot;
+mod points;
 mod scores;
 mod segment;
 mod smooth;
@@ -27,20 +33,30 @@ mod work;
 mod zones;
 
 pub use agreement::{Agreement, Matches, agreement};
+pub use annotators::{
+    AgainstConsensus, Annotators, Consensus, MOST_ANNOTATORS, PairScore, Rater, Score, Skill, Staple, annotator_passes,
+    compare_annotators,
+};
+pub use boundary::{LengthUnit, OneWay, SurfaceConfig, SurfaceDistances, surface_distances};
+pub use calibration::{Calibration, Reliability, ReliabilityBin};
 pub use check::{
     CheckConfig, Checkup, Code, Finding, FitFigures, ImageFigures, LabelFigures, SectionFigures, Severity, check,
 };
-pub use columns::{Columns, TableFormat, Values};
+pub use columns::{Columns, CsvTable, TableFormat, Values};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
 pub use enhance::{Clahe, Denoise, EnhanceConfig, Enhancement, EvenTo, enhance, to_repair, write_enhanced};
 pub use error::{AnalyzeError, ValueCounts};
-pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
+pub use evaluate::{Curves, EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
+pub use inputs::Allowance;
+pub use matching::{PointAgreement, centroids, match_points};
 pub use objects::Connectivity;
 pub use picture::{Picture, Rgb, SectionView, Sources, Style, palette, read_section};
 pub use plot::{Chart, Line};
+pub use points::Points;
 pub use scores::VoxelScore;
 pub use segment::{
-    Landscape, SegmentConfig, SegmentMeans, SegmentStep, Segmentation, Watershed, Written, otsu_level, segment, segment_with,
+    Landscape, SegmentConfig, SegmentMeans, SegmentStep, Segmentation, Watershed, Written, otsu_level, segment,
+    segment_with,
 };
 pub use work::Work;

@@ -67,7 +67,12 @@ impl Levels {
         }
     }
 
-    /// Values that occur besides 0, the first two of them.
+    /// For each value from 0 on the voxels of background and of foreground that have it.
+    pub(crate) fn by_value(&self) -> impl ExactSizeIterator<Item = (u64, u64)> + '_ {
+        self.background.iter().copied().zip(self.foreground.iter().copied())
+    }
+
+    /// Values that occur besides 0, ascending.
     pub(crate) fn values_above_0(&self) -> impl Iterator<Item = u32> + '_ {
         (1..self.background.len()).filter(|&v| self.background[v] + self.foreground[v] > 0).map(|v| v as u32)
     }

@@ -85,7 +85,7 @@ impl Walk {
     }
 
     /// The bytes of the program at their peak, where a voxel that is read costs so many.
-    fn peak(&self, info: &VolumeInfo, bytes: u64) -> u64 {
+    pub(crate) fn peak(&self, info: &VolumeInfo, bytes: u64) -> u64 {
         let (block, halo, all) = (self.block.to_array(), self.halo.to_array(), self.region.extent.to_array());
         let side = |i: usize| block[i].saturating_add(2 * halo[i]).min(all[i].max(1));
         let around = Extent::new(side(0), side(1), side(2));
@@ -98,22 +98,7 @@ impl Walk {
     /// The blocks in order.
     pub(crate) fn parts(&self) -> impl Iterator<Item = Part> + use<> {
         let Self { region, halo, .. } = *self;
-        region.tiles(self.block).map(move |core| {
-            let (first, end, last) = (region.start, core.end(), region.end());
-            let low = |at: u64, halo: u64, first: u64| at.saturating_sub(halo).max(first);
-            let start = Index::new(
-                low(core.start.z, halo.z, first.z),
-                low(core.start.y, halo.y, first.y),
-                low(core.start.x, halo.x, first.x),
-            );
-            let size = |end: u64, halo: u64, last: u64, start: u64| end.saturating_add(halo).min(last) - start;
-            let extent = Extent::new(
-                size(end.z, halo.z, last.z, start.z),
-                size(end.y, halo.y, last.y, start.y),
-                size(end.x, halo.x, last.x, start.x),
-            );
-            Part { core, around: Region::new(start, extent) }
-        })
+        region.tiles(self.block).map(move |core| Part { core, around: surroundings(core, halo, region) })
     }
 
     /// Works on every block, several at a time, and takes the results in order. `progress` hears the voxels of each
@@ -140,6 +125,24 @@ impl Walk {
         }
         Ok(())
     }
+}
+
+/// A block with what lies around it, as far as `all` goes.
+pub(crate) fn surroundings(core: Region, reach: Extent, all: Region) -> Region {
+    let (first, end, last) = (all.start, core.end(), all.end());
+    let low = |at: u64, reach: u64, first: u64| at.saturating_sub(reach).max(first);
+    let start = Index::new(
+        low(core.start.z, reach.z, first.z),
+        low(core.start.y, reach.y, first.y),
+        low(core.start.x, reach.x, first.x),
+    );
+    let size = |end: u64, reach: u64, last: u64, start: u64| end.saturating_add(reach).min(last) - start;
+    let extent = Extent::new(
+        size(end.z, reach.z, last.z, start.z),
+        size(end.y, reach.y, last.y, start.y),
+        size(end.x, reach.x, last.x, start.x),
+    );
+    Region::new(start, extent)
 }
 
 /// A block of whole grains where it is larger than one, so that each is decoded once; never more than the region.

@@ -6,7 +6,7 @@ use deep3m_volume::{Extent, Index, Region, Voxels};
 use proptest::prelude::*;
 
 fn run(prediction: &Memory, truth: &Memory, config: &EvaluateConfig) -> Result<Evaluation, AnalyzeError> {
-    evaluate(prediction, truth, config, &mut |_| ())
+    evaluate(prediction, truth, config, &mut |_| true)
 }
 
 /// Patches of foreground and a prediction that follows them with errors; big enough for several blocks.

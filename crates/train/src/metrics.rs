@@ -204,7 +204,15 @@ mod tests {
 
     #[test]
     fn better_means_a_higher_jaccard() {
-        let scores = |jaccard, loss| Scores { loss, accuracy: None, precision: None, recall: None, f1: None, jaccard, best_threshold: None };
+        let scores = |jaccard, loss| Scores {
+            loss,
+            accuracy: None,
+            precision: None,
+            recall: None,
+            f1: None,
+            jaccard,
+            best_threshold: None,
+        };
         assert!(scores(Some(0.5), 9.0).better_than(&scores(Some(0.4), 0.1)));
         assert!(scores(Some(0.1), 9.0).better_than(&scores(None, 0.1)));
         assert!(scores(None, 0.1).better_than(&scores(None, 0.2)));

@@ -129,7 +129,8 @@ impl Counts {
             jaccards.push((value, right as f64 / (there + found - right).max(1) as f64));
         }
         let best = jaccards.iter().map(|&(_, jaccard)| jaccard).fold(0.0, f64::max);
-        let equal: Vec<usize> = jaccards.iter().filter(|&&(_, jaccard)| jaccard == best).map(|&(value, _)| value).collect();
+        let equal: Vec<usize> =
+            jaccards.iter().filter(|&&(_, jaccard)| jaccard == best).map(|&(value, _)| value).collect();
         (best > 0.0).then(|| equal[equal.len() / 2] as f64 / 255.0)
     }
 }

@@ -14,15 +14,18 @@
 //! Where there is nothing to find and nothing was found, all scores are perfect.
 
 mod contingency;
+mod marginals;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 use std::fmt;
 
-use deep3m_volume::{Place, Region, Volume, VolumeError};
+use deep3m_volume::{Region, Volume};
 use serde::{Deserialize, Serialize};
 
 use crate::AnalyzeError;
-use contingency::Contingency;
+use crate::inputs::{Allowance, must_be_labels, part_of, same_extent};
+use contingency::{Contingency, Pair};
+use marginals::Marginals;
 
 /// Thresholds of IoU in twentieths: 0.50, 0.55, … 0.95.
 const TWENTIETHS: std::ops::RangeInclusive<u8> = 10..=19;
@@ -73,54 +76,37 @@ pub struct Matches {
     pub panoptic_quality: f64,
 }
 
-/// Compares the objects of two label volumes (numbers, 0 is background), or of a part of both. `progress` hears the voxels
-/// of each batch of blocks.
+/// Compares the objects of two label volumes (numbers, 0 is background), or of a part of both. Memory is some blocks per thread,
+/// and a table of the pairs of objects that share voxels. `progress` hears the voxels of each block; with a false it ends.
 ///
 /// # Errors
-/// [`AnalyzeError::ShapeMismatch`], a region that sticks out, [`AnalyzeError::NotLabels`]; what reading met.
+/// [`AnalyzeError::ShapeMismatch`], a region that sticks out, [`AnalyzeError::NotLabels`]; [`AnalyzeError::TooMany`] for a table
+/// that outgrows the memory; [`AnalyzeError::Interrupted`] when told to stop; what reading met.
 pub fn agreement(
     prediction: &dyn Volume,
     truth: &dyn Volume,
     region: Option<Region>,
-    progress: &mut dyn FnMut(u64),
+    memory: Allowance,
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Agreement, AnalyzeError> {
     let (a, b) = (prediction.info(), truth.info());
-    if a.extent != b.extent {
-        return Err(AnalyzeError::ShapeMismatch {
-            first: a.path.clone(),
-            first_extent: a.extent,
-            second: b.path.clone(),
-            second_extent: b.extent,
-        });
-    }
-    for info in [a, b] {
-        if !info.voxel_type.is_unsigned() {
-            return Err(AnalyzeError::NotLabels { path: info.path.clone(), found: info.voxel_type });
-        }
-    }
-    let region = region.unwrap_or(Region::whole(a.extent));
-    if !region.fits(a.extent) {
-        return Err(VolumeError::OutOfBounds { place: Place::file(&a.path), region, extent: a.extent }.into());
-    }
-    Ok(Agreement::of(&Contingency::of(prediction, truth, region, progress)?))
+    same_extent(a, b)?;
+    must_be_labels(a)?;
+    must_be_labels(b)?;
+    let region = part_of(a, region)?;
+    Ok(Agreement::of(&Contingency::of(prediction, truth, region, memory, progress)?))
 }
 
 impl Agreement {
     fn of(table: &Contingency) -> Self {
-        let pairs = table.pairs();
-        let (mut predicted, mut truth) = (BTreeMap::<u32, u64>::new(), BTreeMap::<u32, u64>::new());
-        for &((p, t), voxels) in &pairs {
-            *predicted.entry(p).or_default() += voxels;
-            *truth.entry(t).or_default() += voxels;
-        }
-        predicted.remove(&0);
-        truth.remove(&0);
-        let (found, there) = (predicted.len() as u64, truth.len() as u64);
+        let pairs = &table.pairs;
+        let sizes = Marginals::of(pairs);
+        let (found, there) = (sizes.predicted.len() as u64, sizes.truth.len() as u64);
         // Above a half each object has one partner at most; at exactly a half the first of two.
         let mut overlaps: Vec<(u64, u64, u32, u32)> = Vec::new();
-        for &((p, t), voxels) in &pairs {
-            if let (Some(a), Some(b)) = (predicted.get(&p), truth.get(&t)) {
-                let union = a + b - voxels;
+        for &((p, t), voxels) in pairs {
+            if let (Some(a), Some(b)) = (sizes.predicted.get(&p), sizes.truth.get(&t)) {
+                let union = a.voxels + b - voxels;
                 if 2 * voxels >= union {
                     overlaps.push((voxels, union, p, t));
                 }
@@ -130,7 +116,7 @@ impl Agreement {
             let (left, right) = (u128::from(a.0) * u128::from(b.1), u128::from(b.0) * u128::from(a.1));
             right.cmp(&left).then((a.2, a.3).cmp(&(b.2, b.3)))
         });
-        let (mut taken_p, mut taken_t) = (BTreeSet::new(), BTreeSet::new());
+        let (mut taken_p, mut taken_t) = (HashSet::new(), HashSet::new());
         overlaps.retain(|&(_, _, p, t)| {
             let free = !taken_p.contains(&p) && !taken_t.contains(&t);
             if free {
@@ -141,8 +127,8 @@ impl Agreement {
         });
         let matches: Vec<Matches> = TWENTIETHS.map(|n| Matches::at(n, &overlaps, found, there)).collect();
         let mean = matches.iter().map(|m| m.average_precision).sum::<f64>() / matches.len() as f64;
-        let rand = Rand::of(&pairs);
-        let (vi_split, vi_merge) = variation(&pairs);
+        let rand = Rand::of(pairs, &sizes);
+        let (vi_split, vi_merge) = variation(pairs, &sizes);
         Self {
             predicted: found,
             truth: there,
@@ -194,16 +180,11 @@ struct Rand {
 }
 
 impl Rand {
-    fn of(pairs: &[((u32, u32), u64)]) -> Self {
-        let (mut predicted, mut truth, mut both) = (BTreeMap::<u32, u64>::new(), BTreeMap::<u32, u64>::new(), 0_u128);
+    fn of(pairs: &[Pair], sizes: &Marginals) -> Self {
         let two = |n: u64| u128::from(n) * u128::from(n.saturating_sub(1));
-        for &((p, t), voxels) in pairs.iter().filter(|((_, t), _)| *t != 0) {
-            *predicted.entry(p).or_default() += voxels;
-            *truth.entry(t).or_default() += voxels;
-            both += two(voxels);
-        }
-        let sum = |of: &BTreeMap<u32, u64>| of.values().map(|&n| two(n)).sum::<u128>() as f64;
-        let (in_prediction, in_truth, both) = (sum(&predicted), sum(&truth), both as f64);
+        let both = inside(pairs).map(|&(_, voxels)| two(voxels)).sum::<u128>() as f64;
+        let in_prediction = sizes.inside().map(|(_, voxels)| two(voxels)).sum::<u128>() as f64;
+        let in_truth = sizes.truth.values().map(|&voxels| two(voxels)).sum::<u128>() as f64;
         Self {
             precision: share(both, in_prediction),
             recall: share(both, in_truth),
@@ -212,19 +193,19 @@ impl Rand {
     }
 }
 
+/// The pairs where the truth is no background.
+fn inside(pairs: &[Pair]) -> impl Iterator<Item = &Pair> {
+    pairs.iter().filter(|((_, t), _)| *t != 0)
+}
+
 /// H(prediction | truth) and H(truth | prediction) in bits, where the truth is no background.
-fn variation(pairs: &[((u32, u32), u64)]) -> (f64, f64) {
-    let (mut predicted, mut truth, mut all) = (BTreeMap::<u32, u64>::new(), BTreeMap::<u32, u64>::new(), 0_u64);
-    for &((p, t), voxels) in pairs.iter().filter(|((_, t), _)| *t != 0) {
-        *predicted.entry(p).or_default() += voxels;
-        *truth.entry(t).or_default() += voxels;
-        all += voxels;
-    }
+fn variation(pairs: &[Pair], sizes: &Marginals) -> (f64, f64) {
+    let all = sizes.truth.values().sum::<u64>() as f64;
     let (mut split, mut merge) = (0.0, 0.0);
-    for &((p, t), voxels) in pairs.iter().filter(|((_, t), _)| *t != 0) {
-        let weight = voxels as f64 / all as f64;
-        split -= weight * (voxels as f64 / truth[&t] as f64).log2();
-        merge -= weight * (voxels as f64 / predicted[&p] as f64).log2();
+    for &((p, t), voxels) in inside(pairs) {
+        let voxels = voxels as f64;
+        split -= voxels / all * (voxels / sizes.truth[&t] as f64).log2();
+        merge -= voxels / all * (voxels / sizes.inside_of(p) as f64).log2();
     }
     // No sum is below 0 but by rounding.
     (split.max(0.0), merge.max(0.0))
@@ -265,8 +246,7 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[(u32, u32, u64)]) -> Agreement {
-        let shared = pairs.iter().map(|&(p, t, voxels)| ((p, t), voxels)).collect();
-        Agreement::of(&Contingency { shared })
+        Agreement::of(&Contingency::in_order(pairs.iter().map(|&(p, t, voxels)| ((p, t), voxels)).collect()))
     }
 
     #[test]

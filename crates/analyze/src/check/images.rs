@@ -10,9 +10,9 @@ use super::finding::{Code, Finding};
 use super::robust::Usual;
 use super::section::{self, Picture, Sums, measure, step};
 use super::shift::{Correlator, Shift};
-use crate::tiles::Tiles;
 use crate::AnalyzeError;
 use crate::histogram::Histogram;
+use crate::tiles::Tiles;
 
 /// Standard deviations (robust ones) from which a section stands out.
 const FAR: f64 = 6.0;
@@ -116,7 +116,8 @@ pub(super) fn read(
         )?;
         pictures.splice(0..0, last.take());
         let first_pair = pictures.len() - sections;
-        let pairs: Vec<Pair> = pictures.par_windows(2).map(|two| compare(&two[0], &two[1], correlator.as_ref())).collect();
+        let pairs: Vec<Pair> =
+            pictures.par_windows(2).map(|two| compare(&two[0], &two[1], correlator.as_ref())).collect();
         for (i, sum) in sums.iter().enumerate() {
             // Without a section before the slab, its first one has no pair.
             let pair = (i + first_pair).checked_sub(1).and_then(|pair| pairs.get(pair));
@@ -410,7 +411,8 @@ impl Measured {
         let used = f64::from(all.max) - f64::from(all.min) + 1.0;
         let (few, bits) = if voxel_type == VoxelType::U8 { (32.0, 8) } else { (256.0, 16) };
         if voxel_type != VoxelType::F32 && used <= few {
-            let message = format!("{bits} bits, but values only from {} to {}: {used:.0} steps of grey", all.min, all.max);
+            let message =
+                format!("{bits} bits, but values only from {} to {}: {used:.0} steps of grey", all.min, all.max);
             let fix = "export the images again with their full range of grey values, if the microscope had more";
             found.push(Finding::warning(Code::NarrowRange, used, "grey values", message, fix));
         }

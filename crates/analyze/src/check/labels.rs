@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::finding::{Code, Finding};
 use super::images::runs;
 use super::section::hashed;
-use crate::tiles::Tiles;
 use crate::AnalyzeError;
 use crate::error::ValueCounts;
 use crate::labels::{Label, LabelRule};
+use crate::tiles::Tiles;
 
 /// Values of one section that are counted by themselves.
 const PER_SECTION: usize = 64;

@@ -141,7 +141,9 @@ fn check_labels(
     let read = match labels::read(labels, budget, progress) {
         Ok(read) => read,
         Err(AnalyzeError::Volume(error)) => match *error {
-            VolumeError::Malformed { place, found, expected } if !place.part.is_empty() && expected.contains("label") => {
+            VolumeError::Malformed { place, found, expected }
+                if !place.part.is_empty() && expected.contains("label") =>
+            {
                 let message = format!("{}: {found} is no label; expected {expected}", place.part);
                 let fix = "are images and labels in the wrong order? Labels come second, and are whole numbers";
                 findings.push(Finding::error(Code::LabelValues, 0.0, "values", message, fix));

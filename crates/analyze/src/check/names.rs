@@ -100,7 +100,9 @@ fn slice_name(path: &Path) -> Option<String> {
 fn last_number(name: &str) -> Option<(&str, &str, &str)> {
     let stem = name.rfind('.').unwrap_or(name.len());
     let end = name[..stem].rfind(|c: char| c.is_ascii_digit())? + 1;
-    let start = name[..end].rfind(|c: char| !c.is_ascii_digit()).map_or(0, |i| i + name[i..].chars().next().map_or(1, char::len_utf8));
+    let start = name[..end]
+        .rfind(|c: char| !c.is_ascii_digit())
+        .map_or(0, |i| i + name[i..].chars().next().map_or(1, char::len_utf8));
     Some((&name[..start], &name[start..end], &name[end..]))
 }
 

@@ -82,7 +82,11 @@ impl Sums {
     /// Detail as a share of the contrast: a section of half the contrast is as sharp.
     pub(super) fn sharpness(&self) -> f64 {
         let variance = self.sd().powi(2);
-        if self.details == 0 || variance <= 0.0 { 0.0 } else { (self.detail / self.details as f64 / variance).sqrt() / 9.0 }
+        if self.details == 0 || variance <= 0.0 {
+            0.0
+        } else {
+            (self.detail / self.details as f64 / variance).sqrt() / 9.0
+        }
     }
 }
 

@@ -176,7 +176,8 @@ fn labels_that_lie_elsewhere_are_found_with_the_move_that_helps() {
 
 #[test]
 fn unclear_labels_are_errors_and_lopsided_ones_warnings() {
-    let codes = |labels| found_in_labels(labels).into_iter().map(|f| (f.severity, f.code, f.sections)).collect::<Vec<_>>();
+    let codes =
+        |labels| found_in_labels(labels).into_iter().map(|f| (f.severity, f.code, f.sections)).collect::<Vec<_>>();
     let three: Vec<u8> = labels().iter().enumerate().map(|(i, v)| if i % 150 < 20 { 9 } else { *v }).collect();
     assert_eq!(codes(three.clone())[0], (Severity::Error, Code::LabelValues, None));
     let config = CheckConfig { foreground: Some(1), ignore: Some(9) };

@@ -11,13 +11,56 @@ use rayon::prelude::*;
 
 use envelope::Envelope;
 
+/// A squared distance, with as many digits as are wanted.
+pub(crate) trait Square: Copy + PartialOrd + Send + Sync {
+    /// At a target.
+    const ZERO: Self;
+    /// No target.
+    const NONE: Self;
+    /// Rounded to this many digits.
+    fn of(square: f64) -> Self;
+    /// With all digits.
+    fn to_f64(self) -> f64;
+}
+
+impl Square for f32 {
+    const ZERO: Self = 0.0;
+    const NONE: Self = f32::INFINITY;
+
+    fn of(square: f64) -> Self {
+        square as f32
+    }
+
+    fn to_f64(self) -> f64 {
+        self.into()
+    }
+}
+
+impl Square for f64 {
+    const ZERO: Self = 0.0;
+    const NONE: Self = f64::INFINITY;
+
+    fn of(square: f64) -> Self {
+        square
+    }
+
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
 /// For each voxel of a block the squared distance in nm² to the nearest voxel where `target` is not 0; infinite where there
 /// is none.
 ///
 /// # Panics
 /// If the number of voxels is not that of the extent.
 pub(crate) fn squared_to(target: &[u8], extent: Extent, spacing: VoxelSize) -> Vec<f32> {
-    let mut squares: Vec<f32> = target.iter().map(|&target| if target == 0 { f32::INFINITY } else { 0.0 }).collect();
+    squares_to(target, extent, spacing)
+}
+
+/// As [`squared_to`], with as many digits as the type has.
+pub(crate) fn squares_to<T: Square>(target: &[u8], extent: Extent, spacing: VoxelSize) -> Vec<T> {
+    let mut squares: Vec<T> = target.iter().map(|&target| if target == 0 { T::NONE } else { T::ZERO }).collect();
     in_sections(&mut squares, extent, spacing);
     across_sections(&mut squares, extent, spacing);
     squares
@@ -27,7 +70,7 @@ pub(crate) fn squared_to(target: &[u8], extent: Extent, spacing: VoxelSize) -> V
 ///
 /// # Panics
 /// If the number of voxels is not that of the extent.
-pub(crate) fn in_sections(squares: &mut [f32], extent: Extent, spacing: VoxelSize) {
+pub(crate) fn in_sections<T: Square>(squares: &mut [T], extent: Extent, spacing: VoxelSize) {
     assert_eq!(squares.len(), extent.len(), "voxels of a block of {extent}");
     let [_, height, width] = extent.to_array().map(|n| n as usize);
     if squares.is_empty() {
@@ -40,12 +83,12 @@ pub(crate) fn in_sections(squares: &mut [f32], extent: Extent, spacing: VoxelSiz
 }
 
 /// The first step of [`in_sections`]: the squared distances within each row.
-pub(crate) fn along_rows(squares: &mut [f32], width: usize, pitch_nm: f64) {
+pub(crate) fn along_rows<T: Square>(squares: &mut [T], width: usize, pitch_nm: f64) {
     squares.par_chunks_exact_mut(width.max(1)).with_min_len(64).for_each(|row| along_row(row, pitch_nm));
 }
 
 /// The second step of [`in_sections`] for one section, or for some of its columns, `width` of them.
-pub(crate) fn across_rows(section: &mut [f32], width: usize, pitch_nm: f64) {
+pub(crate) fn across_rows<T: Square>(section: &mut [T], width: usize, pitch_nm: f64) {
     replace(section, width, pitch_nm);
 }
 
@@ -53,7 +96,7 @@ pub(crate) fn across_rows(section: &mut [f32], width: usize, pitch_nm: f64) {
 ///
 /// # Panics
 /// If the number of voxels is not that of the extent.
-pub(crate) fn across_sections(squares: &mut [f32], extent: Extent, spacing: VoxelSize) {
+pub(crate) fn across_sections<T: Square>(squares: &mut [T], extent: Extent, spacing: VoxelSize) {
     assert_eq!(squares.len(), extent.len(), "voxels of a block of {extent}");
     replace(squares, (extent.y * extent.x) as usize, spacing.z_nm);
 }
@@ -64,25 +107,25 @@ const STRIP: usize = 128;
 const GATHERED: usize = 16;
 
 /// Replaces the squares of all lines that go through planes of `size` voxels.
-fn replace(squares: &mut [f32], size: usize, pitch_nm: f64) {
+fn replace<T: Square>(squares: &mut [T], size: usize, pitch_nm: f64) {
     if squares.is_empty() {
         return;
     }
     let planes = squares.len() / size;
-    let mut strips: Vec<Vec<&mut [f32]>> = (0..size.div_ceil(STRIP)).map(|_| Vec::with_capacity(planes)).collect();
+    let mut strips: Vec<Vec<&mut [T]>> = (0..size.div_ceil(STRIP)).map(|_| Vec::with_capacity(planes)).collect();
     for plane in squares.chunks_exact_mut(size) {
         for (strip, part) in strips.iter_mut().zip(plane.chunks_mut(STRIP)) {
             strip.push(part);
         }
     }
     strips.par_iter_mut().for_each_init(
-        || (Envelope::default(), vec![0.0; GATHERED * planes]),
+        || (Envelope::default(), vec![T::ZERO; GATHERED * planes]),
         |(envelope, gathered), strip| replace_strip(strip, envelope, gathered, pitch_nm),
     );
 }
 
 /// Replaces the squares of the columns of a strip: `strip` has its part of each plane.
-fn replace_strip(strip: &mut [&mut [f32]], envelope: &mut Envelope, gathered: &mut [f32], pitch_nm: f64) {
+fn replace_strip<T: Square>(strip: &mut [&mut [T]], envelope: &mut Envelope, gathered: &mut [T], pitch_nm: f64) {
     let (planes, width) = (strip.len(), strip.first().map_or(0, |part| part.len()));
     for first in (0..width).step_by(GATHERED) {
         let columns = GATHERED.min(width - first);
@@ -90,7 +133,7 @@ fn replace_strip(strip: &mut [&mut [f32]], envelope: &mut Envelope, gathered: &m
         for (place, part) in strip.iter().enumerate() {
             for (column, &square) in part[first..first + columns].iter().enumerate() {
                 gathered[column * planes + place] = square;
-                none &= square == 0.0;
+                none &= square == T::ZERO;
             }
         }
         if none {
@@ -108,24 +151,24 @@ fn replace_strip(strip: &mut [&mut [f32]], envelope: &mut Envelope, gathered: &m
 }
 
 /// The squared distance of each voxel of a row to the nearest 0 in it.
-fn along_row(row: &mut [f32], pitch_nm: f64) {
+fn along_row<T: Square>(row: &mut [T], pitch_nm: f64) {
     let mut steps = None;
     for square in &mut *row {
-        steps = if *square == 0.0 { Some(0) } else { steps.map(|n: u32| n + 1) };
-        *square = steps.map_or(f32::INFINITY, |n| squared(n, pitch_nm));
+        steps = if *square == T::ZERO { Some(0) } else { steps.map(|n: u32| n + 1) };
+        *square = steps.map_or(T::NONE, |n| squared(n, pitch_nm));
     }
     let mut steps = None;
     for square in row.iter_mut().rev() {
-        steps = if *square == 0.0 { Some(0) } else { steps.map(|n: u32| n + 1) };
-        if let Some(n) = steps {
-            *square = square.min(squared(n, pitch_nm));
+        steps = if *square == T::ZERO { Some(0) } else { steps.map(|n: u32| n + 1) };
+        if let Some(nearer) = steps.map(|n| squared(n, pitch_nm)).filter(|nearer| nearer < square) {
+            *square = nearer;
         }
     }
 }
 
-fn squared(steps: u32, pitch_nm: f64) -> f32 {
+fn squared<T: Square>(steps: u32, pitch_nm: f64) -> T {
     let nm = f64::from(steps) * pitch_nm;
-    (nm * nm) as f32
+    T::of(nm * nm)
 }
 
 #[cfg(test)]

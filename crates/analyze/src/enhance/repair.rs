@@ -24,7 +24,8 @@ impl Repaired {
     /// Sections that are not there, or when none is left.
     pub(super) fn new(below: Arc<dyn Volume>, sections: &[u64]) -> Result<Self, AnalyzeError> {
         let depth = below.info().extent.z;
-        let wrong = |found: String, expected: String| AnalyzeError::Setting { name: "sections to repair", found, expected };
+        let wrong =
+            |found: String, expected: String| AnalyzeError::Setting { name: "sections to repair", found, expected };
         if let Some(z) = sections.iter().find(|z| **z >= depth) {
             return Err(wrong(format!("section {z}"), format!("sections from 0 to {}", depth.saturating_sub(1))));
         }

@@ -38,7 +38,11 @@ impl Grid {
         if bytes <= self.kept_bytes {
             return Ok(());
         }
-        Err(AnalyzeError::Pieces { path: path.to_owned(), found: memory::text(bytes), room: memory::text(self.kept_bytes) })
+        Err(AnalyzeError::Pieces {
+            path: path.to_owned(),
+            found: memory::text(bytes),
+            room: memory::text(self.kept_bytes),
+        })
     }
 
     /// A block's size, but for those at the volume's end.

@@ -203,12 +203,7 @@ pub(crate) fn sum_up<T: Tally>(forest: &mut Forest, tallies: &mut [T]) {
 
 impl<T: Tally> Found<T> {
     /// Numbers objects whose pieces are [`sum_up`]med.
-    pub(crate) fn numbered(
-        mut forest: Forest,
-        tallies: &[T],
-        bases: Vec<u32>,
-        keep: impl Fn(&T) -> bool,
-    ) -> Self {
+    pub(crate) fn numbered(mut forest: Forest, tallies: &[T], bases: Vec<u32>, keep: impl Fn(&T) -> bool) -> Self {
         let count = forest.len();
         let kept = |&object: &u32, forest: &mut Forest| {
             let tally = &tallies[object as usize];

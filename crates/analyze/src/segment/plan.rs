@@ -94,11 +94,7 @@ fn block_bytes(info: &VolumeInfo, extent: Extent, config: &SegmentConfig, core: 
     let voxel = if config.watershed.is_some() { WATERSHED_BYTES } else { COMPONENT_BYTES };
     let wide = |reach: Extent| {
         let side = |core: u64, reach: u64, all: u64| core.saturating_add(2 * reach + 1).min(all);
-        Extent::new(
-            side(core.z, reach.z, extent.z),
-            side(core.y, reach.y, extent.y),
-            side(core.x, reach.x, extent.x),
-        )
+        Extent::new(side(core.z, reach.z, extent.z), side(core.y, reach.y, extent.y), side(core.x, reach.x, extent.x))
     };
     let bytes = info.voxel_type.bytes() as u64;
     let smoothed = match config.watershed.map(|watershed| watershed.landscape) {

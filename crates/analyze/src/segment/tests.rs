@@ -59,9 +59,8 @@ fn expected(mask: &[bool], extent: Extent, config: &SegmentConfig) -> Vec<u32> {
         Region::whole(extent).tiles(Extent::new(1, 1, 1)).any(|voxel| {
             let at = voxel.start;
             let end = |v: u64, all: u64| v == 0 || v + 1 == all;
-            let border = end(at.y, extent.y)
-                || end(at.x, extent.x)
-                || (!config.connectivity.is_flat() && end(at.z, extent.z));
+            let border =
+                end(at.y, extent.y) || end(at.x, extent.x) || (!config.connectivity.is_flat() && end(at.z, extent.z));
             border && outside[extent.offset(at)] == number
         })
     };

@@ -138,9 +138,11 @@ pub(crate) fn smoothed(
         let mut heights = Vec::with_capacity(core.extent.len());
         for (z, y) in (0..core.extent.z).flat_map(|z| (0..core.extent.y).map(move |y| (z, y))) {
             let row = around.extent.offset(Index::new(offset.z + z, offset.y + y, offset.x));
-            heights.extend(values[row..row + core.extent.x as usize].iter().zip(&mut inside).map(|(&value, inside)| {
-                if inside == 0 { 0.0 } else { Unit::OF_PROBABILITIES.height(f64::from(value) * scale) }
-            }));
+            heights.extend(values[row..row + core.extent.x as usize].iter().zip(&mut inside).map(
+                |(&value, inside)| {
+                    if inside == 0 { 0.0 } else { Unit::OF_PROBABILITIES.height(f64::from(value) * scale) }
+                },
+            ));
         }
         Ok(heights)
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deep3m_volume::{Block, Extent, InMemory, Voxels, VoxelSize};
+use deep3m_volume::{Block, Extent, InMemory, VoxelSize, Voxels};
 use proptest::prelude::*;
 
 use super::*;
@@ -210,7 +210,13 @@ fn two_balls_that_touch_part_at_the_neck_with_voxels_of_any_shape() {
         assert_eq!(numbers.iter().max(), Some(&2), "{spacing:?}");
         for (at, number) in places(extent).into_iter().zip(&numbers) {
             // The neck is halfway between 13 and 30.
-            let side = if at.x <= 20 { 1 } else if at.x >= 23 { 2 } else { continue };
+            let side = if at.x <= 20 {
+                1
+            } else if at.x >= 23 {
+                2
+            } else {
+                continue;
+            };
             assert!(*number == 0 || *number == side, "{at:?}: {number}");
         }
         let together = in_blocks(&heights, extent, Connectivity::Corners, f32::MAX, Extent::new(3, 9, 11));
@@ -261,9 +267,9 @@ fn probabilities_are_smoothed_as_a_whole_whatever_the_blocks() {
     // A part of the volume: what lies around it counts.
     let region = Region::new(Index::new(1, 3, 2), Extent::new(3, 15, 20));
     let read = |region: Region, block: Extent| {
-        let offsets = places(region.extent).into_iter().map(|at| {
-            extent.offset(Index::new(at.z + region.start.z, at.y + region.start.y, at.x + region.start.x))
-        });
+        let offsets = places(region.extent)
+            .into_iter()
+            .map(|at| extent.offset(Index::new(at.z + region.start.z, at.y + region.start.y, at.x + region.start.x)));
         let part = Whole(offsets.map(|offset| mask[offset]).collect(), region.extent);
         let of = Around { volume: &volume, start: region.start, one: 255 };
         let heights = smoothed(&part, &Grid::new(region.extent, block), of, &gaussian, None, &mut |_| true).unwrap();

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use deep3m_volume::{Format, VolumeSpec, VolumeWriter, create_as, fs, is_remote, remove_folder_volume, reopen, same_place};
+use deep3m_volume::{
+    Format, VolumeSpec, VolumeWriter, create_as, fs, is_remote, remove_folder_volume, reopen, same_place,
+};
 use miette::{IntoDiagnostic, Result};
 
 /// Where an output is made, so that no half of it is taken for the whole.

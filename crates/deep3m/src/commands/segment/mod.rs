@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use deep3m_analyze::{
-    AnalyzeError, Connectivity, SegmentConfig, SegmentMeans, SegmentStep, Segmentation, Watershed, Written, segment_with,
+    AnalyzeError, Connectivity, SegmentConfig, SegmentMeans, SegmentStep, Segmentation, Watershed, Written,
+    segment_with,
 };
 use deep3m_volume::{Region, Volume, VolumeSpec, VoxelSize, VoxelType, absolute, as_probabilities};
 use miette::{IntoDiagnostic, Result};

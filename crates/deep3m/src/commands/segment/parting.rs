@@ -30,7 +30,9 @@ impl FromStr for Rise {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let fail = || {
-            format!("'{text}' found; expected a length (20nm, 2vx) with distances, or a number from 0 to 1 with probabilities")
+            format!(
+                "'{text}' found; expected a length (20nm, 2vx) with distances, or a number from 0 to 1 with probabilities"
+            )
         };
         match parse::fraction(text) {
             Ok(difference) => Ok(Self::Probability(difference)),

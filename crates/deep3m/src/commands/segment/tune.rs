@@ -115,7 +115,8 @@ pub(super) fn tune(
     progress.finish();
     let (best, _) = best.ok_or_else(|| miette::miette!("--tune: nothing was tried"))?;
     if let Some(picture) = &args.tune_plot {
-        let svg = chart(&tried, args.by).svg(900, 560).map_err(|why| miette::miette!("{}: {why}", picture.display()))?;
+        let svg =
+            chart(&tried, args.by).svg(900, 560).map_err(|why| miette::miette!("{}: {why}", picture.display()))?;
         fs::write_atomic(picture, svg.as_bytes()).into_diagnostic()?;
     }
     if !args.json {

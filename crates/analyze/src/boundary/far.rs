@@ -1,0 +1,156 @@
+//! The nearest partner of surface voxels that have none nearby.
+
+use std::collections::BTreeMap;
+
+use deep3m_volume::{Extent, Index, Region};
+
+use super::Grid;
+use super::distances::Distances;
+use super::edges::Masks;
+use crate::AnalyzeError;
+
+/// What the volume is divided into.
+const BRICK: Extent = Extent::new(16, 64, 64);
+/// Marks of a brick: it holds surface of the prediction, of the truth.
+pub(super) const PREDICTION: u8 = 1;
+pub(super) const TRUTH: u8 = 2;
+
+/// Bytes for the bricks of a region at the most: their marks, and lists of them in the order of their distance.
+pub(super) fn bytes(region: Region) -> u64 {
+    let [z, y, x] = counts(region);
+    z.saturating_mul(y).saturating_mul(x).saturating_mul(64)
+}
+
+fn counts(region: Region) -> [u64; 3] {
+    let (all, one) = (region.extent.to_array(), BRICK.to_array());
+    std::array::from_fn(|i| all[i].div_ceil(one[i]))
+}
+
+/// Which bricks of a region hold surface.
+pub(super) struct Bricks {
+    region: Region,
+    counts: [u64; 3],
+    marks: BTreeMap<u64, u8>,
+}
+
+impl Bricks {
+    pub(super) fn new(region: Region) -> Self {
+        Self { region, counts: counts(region), marks: BTreeMap::new() }
+    }
+
+    /// The number of the brick that a voxel lies in.
+    pub(super) fn of(&self, at: Index) -> u64 {
+        let first = self.region.start;
+        let (z, y, x) = ((at.z - first.z) / BRICK.z, (at.y - first.y) / BRICK.y, (at.x - first.x) / BRICK.x);
+        (z * self.counts[1] + y) * self.counts[2] + x
+    }
+
+    /// The voxels of a brick.
+    fn part(&self, number: u64) -> Region {
+        let [_, rows, columns] = self.counts;
+        let (z, y, x) = (number / (rows * columns), number / columns % rows, number % columns);
+        let (first, end) = (self.region.start, self.region.end());
+        let start = Index::new(first.z + z * BRICK.z, first.y + y * BRICK.y, first.x + x * BRICK.x);
+        let extent =
+            Extent::new(BRICK.z.min(end.z - start.z), BRICK.y.min(end.y - start.y), BRICK.x.min(end.x - start.x));
+        Region::new(start, extent)
+    }
+
+    /// Adds the marks of another part.
+    pub(super) fn merge(&mut self, marks: BTreeMap<u64, u8>) {
+        for (brick, mark) in marks {
+            *self.marks.entry(brick).or_default() |= mark;
+        }
+    }
+}
+
+/// Surface voxels of one mask, with the square of the nearest partner that is known so far.
+pub(super) struct Seeker {
+    /// Whose surface it is.
+    pub(super) of: u8,
+    open: Vec<(Index, f64)>,
+}
+
+impl Seeker {
+    pub(super) const fn new(of: u8) -> Self {
+        Self { of, open: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, at: Index, square: f64) {
+        self.open.push((at, square));
+    }
+}
+
+/// Finds the nearest partner of each.
+pub(super) fn search(
+    masks: &Masks<'_>,
+    grid: &Grid,
+    bricks: &Bricks,
+    mut seeker: Seeker,
+    distances: &mut Distances,
+) -> Result<(), AnalyzeError> {
+    let Some(bounds) = bounds(&seeker.open) else { return Ok(()) };
+    let partner = if seeker.of == PREDICTION { TRUTH } else { PREDICTION };
+    let marked = bricks.marks.iter().filter(|(_, mark)| *mark & partner != 0).map(|(&brick, _)| brick);
+    let mut order: Vec<(f64, u64)> = marked.map(|brick| (between(grid, bounds, bricks.part(brick)), brick)).collect();
+    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    for (least, brick) in order {
+        let worst = seeker.open.iter().map(|(_, square)| *square).fold(0.0, f64::max);
+        if least >= worst {
+            break;
+        }
+        let part = bricks.part(brick);
+        let concerned = |at: Index, square: f64| between(grid, Region::new(at, Extent::new(1, 1, 1)), part) < square;
+        if !seeker.open.iter().any(|&(at, square)| concerned(at, square)) {
+            continue;
+        }
+        let edges = masks.edges(part)?;
+        let surface = if partner == TRUTH { &edges.truth } else { &edges.prediction };
+        let partners: Vec<Index> = part
+            .tiles(Extent::new(1, 1, 1))
+            .zip(surface)
+            .filter_map(|(voxel, &edge)| (edge != 0).then_some(voxel.start))
+            .collect();
+        for (at, square) in &mut seeker.open {
+            if concerned(*at, *square) {
+                *square = partners.iter().map(|&other| grid.square(*at, other)).fold(*square, f64::min);
+            }
+        }
+    }
+    for (_, square) in seeker.open {
+        distances.add(square);
+    }
+    Ok(())
+}
+
+/// The box around voxels.
+fn bounds(open: &[(Index, f64)]) -> Option<Region> {
+    let mut places = open.iter().map(|(at, _)| *at);
+    let first = places.next()?;
+    let (low, high) = places.fold((first, first), |(low, high), at| {
+        (
+            Index::new(low.z.min(at.z), low.y.min(at.y), low.x.min(at.x)),
+            Index::new(high.z.max(at.z), high.y.max(at.y), high.x.max(at.x)),
+        )
+    });
+    Some(Region::new(low, Extent::new(high.z - low.z + 1, high.y - low.y + 1, high.x - low.x + 1)))
+}
+
+/// The least square between voxels of two boxes.
+fn between(grid: &Grid, a: Region, b: Region) -> f64 {
+    let gap = |a: u64, a_size: u64, b: u64, b_size: u64| {
+        if a + a_size <= b {
+            b - (a + a_size - 1)
+        } else if b + b_size <= a {
+            a - (b + b_size - 1)
+        } else {
+            0
+        }
+    };
+    let gaps = Index::new(
+        gap(a.start.z, a.extent.z, b.start.z, b.extent.z),
+        gap(a.start.y, a.extent.y, b.start.y, b.extent.y),
+        gap(a.start.x, a.extent.x, b.start.x, b.extent.x),
+    );
+    grid.square(gaps, Index::default())
+}
