@@ -3,6 +3,7 @@
 
 mod agreement;
 mod columns;
+mod combine;
 mod components;
 mod confusion;
 mod distance;
@@ -10,6 +11,7 @@ mod error;
 mod evaluate;
 mod labels;
 mod objects;
+mod overlay;
 mod picture;
 mod plot;
 mod scores;
@@ -23,11 +25,13 @@ mod zones;
 
 pub use agreement::{Agreement, Matches, agreement};
 pub use columns::{Columns, TableFormat, Values};
+pub use combine::{Class, Combined, combine};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
 pub use error::{AnalyzeError, ValueCounts};
 pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
 pub use objects::Connectivity;
+pub use overlay::{CLASS_COLOURS, Layer, LayerKind, OverlayStyle, ScaleBar, overlay_section, scale_bar};
 pub use picture::{Picture, Rgb, SectionView, Sources, Style, palette, read_section};
 pub use plot::{Chart, Line};
 pub use scores::VoxelScore;
