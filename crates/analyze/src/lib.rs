@@ -7,6 +7,7 @@ mod boundary;
 mod calibration;
 mod check;
 mod columns;
+mod combine;
 mod components;
 mod confusion;
 mod distance;
@@ -18,6 +19,7 @@ mod inputs;
 mod labels;
 mod matching;
 mod objects;
+mod overlay;
 mod picture;
 mod plot;
 mod points;
@@ -43,6 +45,7 @@ pub use check::{
     CheckConfig, Checkup, Code, Finding, FitFigures, ImageFigures, LabelFigures, SectionFigures, Severity, check,
 };
 pub use columns::{Columns, CsvTable, TableFormat, Values};
+pub use combine::{Class, Combined, combine};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
 pub use enhance::{Clahe, Denoise, EnhanceConfig, Enhancement, EvenTo, enhance, to_repair, write_enhanced};
@@ -51,6 +54,7 @@ pub use evaluate::{Curves, EvaluateConfig, Evaluation, ZoneCounts, evaluate, eva
 pub use inputs::Allowance;
 pub use matching::{PointAgreement, centroids, match_points};
 pub use objects::Connectivity;
+pub use overlay::{CLASS_COLOURS, Layer, LayerKind, OverlayStyle, ScaleBar, overlay_section, scale_bar};
 pub use picture::{Picture, Rgb, SectionView, Sources, Style, palette, read_section};
 pub use plot::{Chart, Line};
 pub use points::Points;

@@ -84,6 +84,14 @@ impl Walk {
         })
     }
 
+    /// The same in blocks of whole grains of an output that begins at the region's first voxel, as near to the size they have as these
+    /// allow.
+    pub(crate) fn in_grains(mut self, grain: Extent) -> Self {
+        let side = |block: u64, grain: u64| (block / grain.max(1)).max(1).saturating_mul(grain.max(1));
+        self.block = Extent::new(side(self.block.z, grain.z), side(self.block.y, grain.y), side(self.block.x, grain.x));
+        self
+    }
+
     /// The bytes of the program at their peak, where a voxel that is read costs so many.
     pub(crate) fn peak(&self, info: &VolumeInfo, bytes: u64) -> u64 {
         let (block, halo, all) = (self.block.to_array(), self.halo.to_array(), self.region.extent.to_array());

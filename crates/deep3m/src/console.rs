@@ -12,6 +12,8 @@ pub(crate) struct Progress {
 pub(crate) enum Unit {
     /// Voxels, shown in mega- and gigavoxels with their rate.
     Voxels,
+    /// Sections.
+    Sections,
     /// Iterations.
     Iterations,
     /// Seconds of a time budget.
@@ -25,6 +27,7 @@ impl Progress {
     pub(crate) fn new(label: &str, total: u64, unit: Unit) -> Self {
         let numbers = match unit {
             Unit::Voxels => "{human_pos}/{human_len} voxels  {per_sec}",
+            Unit::Sections => "{human_pos}/{human_len} sections  {per_sec}",
             Unit::Iterations => "{human_pos}/{human_len}  {per_sec}",
             Unit::Seconds => "{pos}/{len} s",
             Unit::Workers => "{pos}/{len}",
@@ -101,7 +104,7 @@ mod tests {
 
     #[test]
     fn every_bar_has_a_valid_template() {
-        for unit in [Unit::Voxels, Unit::Iterations, Unit::Seconds, Unit::Workers] {
+        for unit in [Unit::Voxels, Unit::Sections, Unit::Iterations, Unit::Seconds, Unit::Workers] {
             Progress::new("test", 10, unit).finish();
         }
     }

@@ -30,6 +30,8 @@ fn of_every_command() {
         "submit aws-batch",
         "evaluate",
         "segment",
+        "overlay",
+        "combine",
         "convert",
         "plan",
         "plan predict",

@@ -160,7 +160,7 @@ fn along_row<T: Square>(row: &mut [T], pitch_nm: f64) {
     let mut steps = None;
     for square in row.iter_mut().rev() {
         steps = if *square == T::ZERO { Some(0) } else { steps.map(|n: u32| n + 1) };
-        if let Some(nearer) = steps.map(|n| squared(n, pitch_nm)).filter(|nearer| nearer < square) {
+        if let Some(nearer) = steps.map(|n| squared::<T>(n, pitch_nm)).filter(|nearer| *nearer < *square) {
             *square = nearer;
         }
     }

@@ -43,6 +43,11 @@ impl Picture {
         &self.pixels
     }
 
+    /// Its pixels, row by row, to change.
+    pub(crate) fn pixels_mut(&mut self) -> &mut [Rgb] {
+        &mut self.pixels
+    }
+
     /// The part of the picture from row `top` and column `left`, cut at the picture's border.
     #[must_use]
     pub fn crop(&self, top: usize, left: usize, height: usize, width: usize) -> Self {

@@ -7,3 +7,4 @@ mod section;
 pub use canvas::{Picture, Rgb};
 pub use draw::{Style, palette};
 pub use section::{SectionView, Sources, read_section};
+pub(crate) use section::{grey_section, nearest};

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use deep3m_volume::{Extent, Index, Place, Region, Volume, VolumeError, VoxelType};
+use deep3m_volume::{Extent, Index, Place, Region, Volume, VolumeError, VolumeInfo, VoxelType};
 
 use super::Picture;
 use super::draw::{Style, draw};
@@ -56,17 +56,7 @@ impl SectionView {
 /// Memory is that of the picture and of a piece of about 1024 × 1024 voxels, whatever the section's size.
 pub fn read_section(sources: &Sources<'_>, region: Region, max_side: usize) -> Result<SectionView, AnalyzeError> {
     let info = sources.images.info();
-    if !region.fits(info.extent) || region.is_empty() {
-        let place = Place::file(&info.path);
-        return Err(VolumeError::OutOfBounds { place, region, extent: info.extent }.into());
-    }
-    if region.extent.z != 1 || max_side == 0 {
-        return Err(AnalyzeError::Setting {
-            name: "the part to draw",
-            found: format!("{region} with at most {max_side} pixels a side"),
-            expected: "one section, and at least one pixel".into(),
-        });
-    }
+    check(info, region, max_side)?;
     for other in [sources.prediction, sources.truth].into_iter().flatten() {
         if other.info().extent != info.extent {
             return Err(AnalyzeError::ShapeMismatch {
@@ -110,6 +100,48 @@ pub fn read_section(sources: &Sources<'_>, region: Region, max_side: usize) -> R
         prediction,
         truth,
     })
+}
+
+/// One section's images alone, as a picture; sizes as [`read_section`] has them.
+pub(crate) fn grey_section(images: &dyn Volume, region: Region, max_side: usize) -> Result<Picture, AnalyzeError> {
+    Ok(read_section(&Sources { images, prediction: None, truth: None, threshold: 0.5 }, region, max_side)?
+        .draw(Style::Raw))
+}
+
+/// One section's labels: of each `factor` × `factor` voxels the one at their middle.
+pub(crate) fn nearest(volume: &dyn Volume, region: Region, factor: u64) -> Result<Vec<u32>, AnalyzeError> {
+    let (width, height) = (region.extent.x.div_ceil(factor), region.extent.y.div_ceil(factor));
+    let mut labels = vec![0; (width * height) as usize];
+    let middle = |at: u64, all: u64| (at * factor + factor / 2).min(all - 1);
+    let piece = factor * (1024 / factor).max(1);
+    for tile in region.tiles(Extent::new(1, piece, piece)) {
+        let block = volume.read(tile)?;
+        let (top, left) = (tile.start.y - region.start.y, tile.start.x - region.start.x);
+        for row in top / factor..(top + tile.extent.y).div_ceil(factor) {
+            let y = middle(row, region.extent.y) - top;
+            for column in left / factor..(left + tile.extent.x).div_ceil(factor) {
+                let x = middle(column, region.extent.x) - left;
+                labels[(row * width + column) as usize] = block.voxels().get(tile.extent.offset(Index::new(0, y, x)));
+            }
+        }
+    }
+    Ok(labels)
+}
+
+/// Whether a part is one of a section, and can be drawn.
+fn check(info: &VolumeInfo, region: Region, max_side: usize) -> Result<(), AnalyzeError> {
+    if !region.fits(info.extent) || region.is_empty() {
+        let place = Place::file(&info.path);
+        return Err(VolumeError::OutOfBounds { place, region, extent: info.extent }.into());
+    }
+    if region.extent.z != 1 || max_side == 0 {
+        return Err(AnalyzeError::Setting {
+            name: "the part to draw",
+            found: format!("{region} with at most {max_side} pixels a side"),
+            expected: "one section, and at least one pixel".into(),
+        });
+    }
+    Ok(())
 }
 
 /// Means of `factor` × `factor` voxels, of what `value` makes of each.

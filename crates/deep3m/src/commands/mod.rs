@@ -1,6 +1,7 @@
 //! One file per subcommand: what it takes, and what it does with the crates below.
 
 pub(crate) mod check;
+pub(crate) mod combine;
 pub(crate) mod convert;
 pub(crate) mod demo;
 pub(crate) mod enhance;
@@ -9,6 +10,7 @@ pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod memory;
 pub(crate) mod model;
+pub(crate) mod overlay;
 pub(crate) mod phantom;
 pub(crate) mod plan;
 pub(crate) mod predict;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use deep3m_analyze::{
-    Agreement, AnalyzeError, Chart, Connectivity, Landscape, Line, SegmentConfig, SegmentMeans, Watershed, agreement,
-    lowest_value, segment_with,
+    Agreement, Allowance, AnalyzeError, Chart, Connectivity, Landscape, Line, SegmentConfig, SegmentMeans, Watershed,
+    agreement, lowest_value, segment_with,
 };
 use deep3m_volume::{InMemory, Region, Volume, VoxelType, Voxels, as_labels, fs, memory};
 use miette::{IntoDiagnostic, Result};
@@ -96,7 +96,7 @@ pub(super) fn tune(
             }
             other => other.into_diagnostic()?,
         };
-        let found = agreement(&out, &truth, None, &mut |_| {}).into_diagnostic()?;
+        let found = agreement(&out, &truth, None, Allowance::default(), &mut |_| true).into_diagnostic()?;
         let score = args.by.of(&found);
         if best.is_none_or(|(_, best)| args.by.is_better(score, best)) {
             best = Some((tried.len(), score));
