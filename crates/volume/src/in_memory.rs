@@ -1,7 +1,7 @@
 //! A volume that lies in memory: small results, and tests of what reads and writes volumes.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use crate::{
     Block, Extent, Format, Index, Place, Region, Volume, VolumeError, VolumeInfo, VolumeWriter, VoxelSize, Voxels,
@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug)]
 pub struct InMemory {
     info: VolumeInfo,
-    block: Mutex<Block>,
+    block: RwLock<Block>,
 }
 
 impl InMemory {
@@ -28,7 +28,7 @@ impl InMemory {
             voxel_size: None,
             grain: extent,
         };
-        Self { info, block: Mutex::new(Block::new(extent, voxels)) }
+        Self { info, block: RwLock::new(Block::new(extent, voxels)) }
     }
 
     /// The same with a voxel size.
@@ -44,8 +44,8 @@ impl InMemory {
     }
 
     // A panic elsewhere leaves whole voxels behind.
-    fn block(&self) -> MutexGuard<'_, Block> {
-        self.block.lock().unwrap_or_else(PoisonError::into_inner)
+    fn block(&self) -> RwLockReadGuard<'_, Block> {
+        self.block.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self, region: Region) -> Result<(), VolumeError> {
@@ -76,7 +76,8 @@ impl VolumeWriter for InMemory {
 
     fn write(&self, start: Index, block: &Block) -> Result<(), VolumeError> {
         self.check(Region::new(start, block.extent()))?;
-        self.block().paste(start, block, Region::whole(block.extent()));
+        let whole = Region::whole(block.extent());
+        self.block.write().unwrap_or_else(PoisonError::into_inner).paste(start, block, whole);
         Ok(())
     }
 
