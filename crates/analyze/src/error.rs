@@ -87,6 +87,34 @@ pub enum AnalyzeError {
         /// What the encoder said.
         reason: String,
     },
+    /// A line of a table that cannot be read.
+    #[error("{path}: line {line}: found {found}; expected {expected}", path = path.display())]
+    TableRow {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What it has.
+        found: String,
+        /// What it should have.
+        expected: String,
+    },
+    /// A table without the places of points.
+    #[error("{path}: found the columns {found}; expected centroid_z_nm, centroid_y_nm, centroid_x_nm, or z, y, x in voxels", path = path.display())]
+    PointColumns {
+        /// The file.
+        path: PathBuf,
+        /// Its columns.
+        found: String,
+    },
+    /// A length where the size of voxels is not known.
+    #[error("{path}: {what}. Give --voxel-size z,y,x in nm", path = path.display())]
+    NoVoxelSize {
+        /// The volume or table.
+        path: PathBuf,
+        /// What is not known, and what needs it.
+        what: &'static str,
+    },
     /// A volume that is another when it is read again.
     #[error("{path}: changed while it was read; is another program writing it? Give the same command again", path = path.display())]
     Changed {

@@ -12,6 +12,7 @@ mod labels;
 mod objects;
 mod picture;
 mod plot;
+mod points;
 mod scores;
 mod segment;
 mod smooth;
@@ -22,7 +23,7 @@ mod work;
 mod zones;
 
 pub use agreement::{Agreement, Matches, agreement};
-pub use columns::{Columns, TableFormat, Values};
+pub use columns::{Columns, CsvTable, TableFormat, Values};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
 pub use error::{AnalyzeError, ValueCounts};
@@ -30,6 +31,7 @@ pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_wi
 pub use objects::Connectivity;
 pub use picture::{Picture, Rgb, SectionView, Sources, Style, palette, read_section};
 pub use plot::{Chart, Line};
+pub use points::Points;
 pub use scores::VoxelScore;
 pub use segment::{SegmentConfig, SegmentStep, Segmentation, otsu_level, segment};
 pub use work::Work;

@@ -2,6 +2,7 @@
 
 mod csv;
 mod parquet;
+mod read;
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,8 @@ use deep3m_volume::fs;
 use serde_json::{Map, Value, json};
 
 use crate::AnalyzeError;
+
+pub use read::CsvTable;
 
 /// The values of a column. What has no meaning for a row is `None`: an empty cell, null.
 #[derive(Clone, Debug, PartialEq)]
