@@ -2,29 +2,29 @@
 
 /// Numbers from 0, each in one group; a group is known by its smallest number.
 #[derive(Debug, Default)]
-pub(super) struct Forest {
+pub(crate) struct Forest {
     parent: Vec<u32>,
 }
 
 impl Forest {
     /// So many numbers, each alone.
-    pub(super) fn alone(count: u32) -> Self {
+    pub(crate) fn alone(count: u32) -> Self {
         Self { parent: (0..count).collect() }
     }
 
-    pub(super) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.parent.len() as u32
     }
 
     /// Adds numbers; false where they would not fit into 32 bits.
-    pub(super) fn grow(&mut self, count: u32) -> bool {
+    pub(crate) fn grow(&mut self, count: u32) -> bool {
         let start = self.len();
         let Some(end) = start.checked_add(count).filter(|&end| end < u32::MAX) else { return false };
         self.parent.extend(start..end);
         true
     }
 
-    pub(super) fn root(&mut self, mut number: u32) -> u32 {
+    pub(crate) fn root(&mut self, mut number: u32) -> u32 {
         loop {
             let parent = self.parent[number as usize];
             if parent == number {
@@ -37,7 +37,7 @@ impl Forest {
         }
     }
 
-    pub(super) fn join(&mut self, a: u32, b: u32) {
+    pub(crate) fn join(&mut self, a: u32, b: u32) {
         let (a, b) = (self.root(a), self.root(b));
         if a != b {
             self.parent[a.max(b) as usize] = a.min(b);

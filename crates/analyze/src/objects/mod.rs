@@ -22,7 +22,7 @@ use deep3m_volume::{Index, Region};
 use rayon::prelude::*;
 
 use crate::AnalyzeError;
-use forest::Forest;
+pub(crate) use forest::Forest;
 use runs::Labelled;
 
 pub use connectivity::Connectivity;
