@@ -131,6 +131,7 @@ fn density_of_objects_and_of_their_table_is_the_same() {
         (vec!["density", "o.csv", "--extent", "4,4,4", "--window", "1um"], "--voxel-size"),
         (vec!["density", "o.zarr", "--window", "1um", "-o", "d.txt"], ".parquet"),
         (vec!["density", "o.zarr", "--window", "1um", "--plot", "d.png"], ".svg"),
+        (vec!["density", "o.json", "--window", "1um"], "expected points as .csv"),
         (vec!["density", "o.csv", "--volume", "o.zarr", "--window", "1um", "-o", "o.csv"], "choose another output"),
     ] {
         let error = fails(here, &words);
@@ -167,6 +168,11 @@ fn contacts_of_two_volumes_and_of_one() {
     // Balls of one volume: rows of balls are 14 columns apart, 140 nm, and layers 4 sections, 120 nm.
     let one = json(here, &["contacts", "balls.zarr", "balls.zarr", "--distance", "120nm", "--json"]);
     assert_eq!((&one["pairs"], &one["objects_a"]), (&30.into(), &60.into()));
+    let copy = here.join("balls.h5");
+    write(&copy, EXTENT, size(), ball);
+    let words = ["contacts", "balls.h5", "../balls.h5", "--distance", "120nm", "--json"]
+        .map(|word| word.replace("..", &here.to_string_lossy()));
+    assert_eq!(json(here, &words.each_ref().map(String::as_str)), one, "one volume under two names");
     write(&here.join("small.zarr"), Extent::new(2, 3, 4), size(), |_| 1);
     for (words, expected) in [
         (vec!["contacts", "plate.zarr", "plate.zarr", "--distance", "30nm"], "--voxel-size"),

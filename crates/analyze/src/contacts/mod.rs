@@ -232,7 +232,9 @@ impl Contacts {
             });
         }
         let mut counts = BTreeMap::<(u32, u32), u64>::new();
-        sites.iter().for_each(|site| *counts.entry((site.a, site.b)).or_default() += 1);
+        for site in &sites {
+            *counts.entry((site.a, site.b)).or_default() += 1;
+        }
         let pair = |(&(a, b), &[of_a, of_b]): (&(u32, u32), &[(u64, f64); 2])| ContactPair {
             a,
             b,

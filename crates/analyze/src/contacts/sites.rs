@@ -100,7 +100,7 @@ impl BlockSites {
 /// The sites of all blocks so far, which come in order.
 #[derive(Default)]
 pub(super) struct Sites {
-    sites: Vec<SiteSums>,
+    sums: Vec<SiteSums>,
     forest: Forest,
     /// Contact voxels on the sides of blocks that others may join.
     open: IdMap<Key, u32>,
@@ -120,12 +120,12 @@ impl Sites {
         if u32::try_from(block.sites.len()).ok().is_none_or(|count| !self.forest.grow(count)) {
             return false;
         }
-        self.sites.extend(&block.sites);
+        self.sums.extend(&block.sites);
         for ((at, b), site) in block.sides {
             let site = base + site;
             for next in around(at) {
                 if let Some(&other) = self.open.get(&(next, b))
-                    && self.sites[other as usize].a == self.sites[site as usize].a
+                    && self.sums[other as usize].a == self.sums[site as usize].a
                 {
                     self.forest.join(site, other);
                 }
@@ -138,8 +138,8 @@ impl Sites {
     /// The sites by pair and first voxel.
     pub(super) fn finish(mut self) -> Vec<SiteSums> {
         let mut found: Vec<SiteSums> = Vec::new();
-        let mut numbers = vec![0; self.sites.len()];
-        for (i, site) in self.sites.iter().enumerate() {
+        let mut numbers = vec![0; self.sums.len()];
+        for (i, site) in self.sums.iter().enumerate() {
             let root = self.forest.root(i as u32) as usize;
             if root == i {
                 numbers[i] = found.len();

@@ -125,7 +125,7 @@ pub fn density_of_points(
         looked_at(info, config.region)?;
         let walk = walk(mask, None, region, config)?;
         found.tissue = count(None, Some(mask), &walk, progress)?.0.tissue;
-        found.keep_in_tissue(mask, &walk)?;
+        found.keep_in_tissue(mask, &walk, progress)?;
     }
     Ok(found.slide(config, region, voxel_size, points.len() as u64 - outside_volume, outside_volume))
 }
@@ -162,7 +162,7 @@ fn objects_in(
 ) -> Result<Density, AnalyzeError> {
     let (mut found, all) = count(Some(labels), mask, walk, progress)?;
     if let Some(mask) = mask {
-        found.keep_in_tissue(mask, walk)?;
+        found.keep_in_tissue(mask, walk, progress)?;
     }
     Ok(found.slide(config, walk.region, size, all, 0))
 }
@@ -215,7 +215,12 @@ fn count(
 
 impl Counted {
     /// Leaves out the centroids that lie in no tissue.
-    fn keep_in_tissue(&mut self, mask: &dyn Volume, walk: &Walk) -> Result<(), AnalyzeError> {
+    fn keep_in_tissue(
+        &mut self,
+        mask: &dyn Volume,
+        walk: &Walk,
+        progress: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<(), AnalyzeError> {
         self.middles.sort_unstable();
         let all = std::mem::take(&mut self.middles);
         for part in walk.parts() {
@@ -224,6 +229,9 @@ impl Counted {
             let mut here = all[layer].iter().copied().filter(|&at| part.core.contains(at)).peekable();
             if here.peek().is_none() {
                 continue;
+            }
+            if !progress(0) {
+                return Err(AnalyzeError::Interrupted);
             }
             let tissue = mask.read(part.core)?;
             let start = part.core.start;

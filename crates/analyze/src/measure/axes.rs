@@ -42,15 +42,15 @@ fn eigen(mut a: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
             let t = tau.signum() / (tau.abs() + tau.hypot(1.0));
             let c = 1.0 / t.hypot(1.0);
             let s = t * c;
+            let turned = |(p, q): (f64, f64)| (c * p - s * q, s * p + c * q);
             for row in &mut a {
-                (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
+                (row[p], row[q]) = turned((row[p], row[q]));
             }
-            for k in 0..3 {
-                (a[p][k], a[q][k]) = (c * a[p][k] - s * a[q][k], s * a[p][k] + c * a[q][k]);
-            }
+            let pairs: [_; 3] = std::array::from_fn(|k| turned((a[p][k], a[q][k])));
+            (a[p], a[q]) = (pairs.map(|(p, _)| p), pairs.map(|(_, q)| q));
             (a[p][q], a[q][p]) = (0.0, 0.0);
             for row in &mut vectors {
-                (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
+                (row[p], row[q]) = turned((row[p], row[q]));
             }
         }
     }

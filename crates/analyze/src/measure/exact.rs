@@ -99,7 +99,9 @@ mod tests {
             let expected = f64::from(values.iter().sum::<i32>()) / 64.0 / values.len() as f64;
             prop_assert_eq!(of(&reals).mean(), Some(expected));
             let mut whole = ExactSum::default();
-            values.iter().for_each(|&v| whole.add_whole(v.into(), 1));
+            for &v in &values {
+                whole.add_whole(v.into(), 1);
+            }
             prop_assert!((whole.mean().unwrap() - 64.0 * expected).abs() < 1e-9);
         }
     }

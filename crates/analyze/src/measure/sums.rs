@@ -170,8 +170,8 @@ impl Sums {
             self.second[i] +=
                 n * origin[a] * origin[b] + origin[a] * first[b] + origin[b] * first[a] + u128::from(block.second[i]);
         }
-        for axis in 0..3 {
-            let (low, high) = (from[axis] + block.low[axis], from[axis] + block.high[axis]);
+        for (axis, &from) in from.iter().enumerate() {
+            let (low, high) = (from + block.low[axis], from + block.high[axis]);
             self.low[axis] = if self.voxels == 0 { low } else { self.low[axis].min(low) };
             self.high[axis] = self.high[axis].max(high);
         }

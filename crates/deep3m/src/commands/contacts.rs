@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use deep3m_analyze::{ContactsConfig, contacts};
-use deep3m_volume::{Region, VoxelSize, same_place};
+use deep3m_volume::{Region, VoxelSize, same_place, same_volume, with_voxel_size};
 use miette::{IntoDiagnostic, Result};
 
 use crate::commands::labels::{Room, check_table, with_progress};
@@ -56,11 +56,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         check_table(output, &[&args.a, &args.b])?;
     }
     if let [pairs, sites] = outputs[..]
-        && same_place(pairs, sites)
+        && (pairs == sites || same_place(pairs, sites))
     {
         miette::bail!("{}: is given as --output and as --sites; choose two names", pairs.display());
     }
-    let one = same_place(&args.a, &args.b);
+    let one = same_volume(&args.a, &args.b);
     let room = Room::of(args.memory, if one { 1 } else { 2 });
     let a = room.open_labels(&args.a, args.voxel_size)?;
     let b = if one { None } else { Some(room.open_labels(&args.b, None)?) };
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
     }
     let a = match (size_a, size_b) {
-        (None, Some(size)) => deep3m_volume::with_voxel_size(a, size),
+        (None, Some(size)) => with_voxel_size(a, size),
         _ => a,
     };
     let distance_nm = args.distance.nm(a.info().voxel_size, "--distance")?;

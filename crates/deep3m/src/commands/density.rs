@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use deep3m_analyze::{Axis, Chart, Density, DensityConfig, Points, density_of_objects, density_of_points};
+use deep3m_analyze::{Axis, Chart, Density, DensityConfig, Points, TableFormat, density_of_objects, density_of_points};
 use deep3m_volume::{Extent, Region, VoxelSize, fs};
 use miette::{IntoDiagnostic, Result};
 use serde::Serialize;
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             );
         }
     }
-    let found = if is_table(&args.objects) { of_points(args)? } else { of_objects(args)? };
+    let found = if is_points(&args.objects)? { of_points(args)? } else { of_objects(args)? };
     let path = args.objects.display();
     for axis in &found.short_axes {
         notice(&format!(
@@ -115,8 +115,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn is_table(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"))
+/// Whether points are given, not a volume.
+fn is_points(path: &Path) -> Result<bool> {
+    match TableFormat::of(path) {
+        Some(TableFormat::Csv) => Ok(true),
+        Some(_) => miette::bail!(
+            "{}: found a table in another format; expected points as .csv, or a label volume",
+            path.display()
+        ),
+        None => Ok(false),
+    }
 }
 
 fn config(args: &Args, size: VoxelSize, budget: u64) -> Result<DensityConfig> {
