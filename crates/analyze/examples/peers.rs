@@ -10,8 +10,8 @@
 use std::time::Instant;
 
 use deep3m_analyze::{
-    AnalyzeError, Landscape, MeasureConfig, MeshConfig, MeshMemory, MeshSink, ObjectMesh, SegmentConfig, Watershed, measure,
-    mesh, segment, squared_distances_to,
+    AnalyzeError, Landscape, MeasureConfig, MeshConfig, MeshMemory, MeshSink, ObjectMesh, SegmentConfig, Watershed,
+    measure, mesh, segment, squared_distances_to,
 };
 use deep3m_volume::{Extent, InMemory, Region, VoxelSize, VoxelType, Voxels, memory};
 use rayon as _;

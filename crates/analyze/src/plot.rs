@@ -52,6 +52,20 @@ impl Chart {
         Ok(svg)
     }
 
+    /// Charts one below the other as one SVG, each so many pixels wide and high.
+    ///
+    /// # Errors
+    /// What the drawing library met.
+    pub fn stacked(charts: &[Self], width: u32, height: u32) -> Result<String, String> {
+        let all = height.saturating_mul(charts.len() as u32);
+        let mut svg = format!("<svg width=\"{width}\" height=\"{all}\" xmlns=\"http://www.w3.org/2000/svg\">\n");
+        for (i, chart) in charts.iter().enumerate() {
+            let place = format!("<svg y=\"{}\" ", height.saturating_mul(i as u32));
+            svg += &chart.svg(width, height)?.replacen("<svg ", &place, 1);
+        }
+        Ok(svg + "</svg>\n")
+    }
+
     fn draw<B: DrawingBackend>(&self, backend: B) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let root = backend.into_drawing_area();
         root.fill(&WHITE)?;
@@ -141,6 +155,14 @@ mod tests {
             chart.lines.push(Line { name: "nuclei".into(), points, dots: true, ..Line::default() });
             assert!(chart.svg(600, 300).unwrap().contains("nuclei"));
         }
+    }
+
+    #[test]
+    fn charts_are_stacked() {
+        let chart = |y: &str| Chart { y: y.into(), ..Chart::default() };
+        let svg = Chart::stacked(&[chart("number"), chart("share")], 400, 200).unwrap();
+        assert!(svg.starts_with("<svg width=\"400\" height=\"400\"") && svg.contains("<svg y=\"200\""), "{svg}");
+        assert!(svg.contains("number") && svg.contains("share") && svg.matches("</svg>").count() == 3);
     }
 
     #[test]

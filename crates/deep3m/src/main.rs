@@ -26,7 +26,8 @@ Examples:
   deep3m train images/ labels/ -o model            train on a labelled stack
   deep3m predict model volume.tif -o result.zarr   probability of every voxel
   deep3m evaluate result.zarr truth/               how good it is
-  deep3m segment result.zarr -o objects.zarr       each object with a number of its own"
+  deep3m segment result.zarr -o objects.zarr       each object with a number of its own
+  deep3m measure objects.zarr -o objects.csv       how large each object is, and where"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -47,6 +48,9 @@ enum Command {
     Segment(commands::segment::Args),
     Overlay(commands::overlay::Args),
     Combine(commands::combine::Args),
+    Measure(commands::measure::Args),
+    Density(commands::density::Args),
+    Contacts(commands::contacts::Args),
     Convert(commands::convert::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
@@ -69,6 +73,9 @@ fn main() -> ExitCode {
         Command::Segment(args) => commands::segment::run(&args),
         Command::Overlay(args) => commands::overlay::run(&args),
         Command::Combine(args) => commands::combine::run(&args),
+        Command::Measure(args) => commands::measure::run(&args),
+        Command::Density(args) => commands::density::run(&args),
+        Command::Contacts(args) => commands::contacts::run(&args),
         Command::Convert(args) => commands::convert::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Export(args) => commands::export::run(&args),

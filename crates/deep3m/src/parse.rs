@@ -70,6 +70,16 @@ pub(crate) fn length(text: &str) -> Result<Length, String> {
     positive(number.trim()).map(unit).map_err(|_| fail())
 }
 
+/// As [`length`]; also 0.
+pub(crate) fn length_or_none(text: &str) -> Result<Length, String> {
+    let number = text.trim().trim_end_matches(|letter: char| letter.is_alphabetic());
+    match number.trim().parse::<f64>() {
+        // Any length with its unit, to hear of a missing one.
+        Ok(0.0) => length(&text.replacen(number, "1", 1)).map(|_| Length::Nm(0.0)),
+        _ => length(text),
+    }
+}
+
 fn three<T: FromStr>(text: &str) -> Result<[T; 3], String> {
     let fail = || format!("'{text}' found; expected three numbers z,y,x, for example 30,8,8");
     let parts: Vec<T> = text.split(',').map(|p| p.trim().parse().map_err(|_| fail())).collect::<Result<_, _>>()?;
@@ -115,6 +125,10 @@ mod tests {
         for text in ["40", "nm", "-3nm", "3 km", "infnm"] {
             assert!(length(text).unwrap_err().contains("40nm"), "{text}");
         }
+        assert_eq!(length_or_none("0nm"), Ok(Length::Nm(0.0)));
+        assert_eq!(length_or_none("0.0 vx"), Ok(Length::Nm(0.0)));
+        assert_eq!(length_or_none("30nm"), Ok(Length::Nm(30.0)));
+        assert!(length_or_none("0").is_err() && length_or_none("-1nm").is_err() && length_or_none("nm").is_err());
         let size = VoxelSize::new(30.0, 8.0, 8.0);
         assert_eq!(Length::Voxels(5.0).nm(size, "--diameter").unwrap(), 40.0);
         assert_eq!(Length::Nm(40.0).voxels(size, "--diameter").unwrap(), 5.0);

@@ -30,6 +30,14 @@ pub fn same_place(a: &Path, b: &Path) -> bool {
     }
 }
 
+/// Whether two addresses lead to the same volume: as [`same_place`], but the datasets of an HDF5 file are told apart. An
+/// address without a dataset means the file's only one.
+pub fn same_volume(a: &Path, b: &Path) -> bool {
+    let dataset = |address: &Path| hdf5::Address::of(address)?.dataset.filter(|names| !names.is_empty());
+    let other = matches!((dataset(a), dataset(b)), (Some(a), Some(b)) if a != b);
+    same_place(a, b) && !other
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +50,8 @@ mod tests {
         std::fs::create_dir(at("p")).unwrap();
         assert!(same_place(&at("v.h5"), &at("p/../v.h5")));
         assert!(same_place(&at("v.h5:/raw"), &at("v.h5:/labels")));
+        assert!(!same_volume(&at("v.h5:/raw"), &at("v.h5:/labels")) && same_volume(&at("v.h5:/raw"), &at("v.h5:raw")));
+        assert!(same_volume(&at("v.h5"), &at("v.h5:/raw")) && !same_volume(&at("v.h5"), &at("p")));
         let prefixed = PathBuf::from(format!("precomputed://{}", at("p").display()));
         assert!(same_place(&prefixed, &at("p")));
         assert!(

@@ -44,7 +44,7 @@ mod variation;
 mod volume;
 mod voxel;
 
-pub use address::{absolute, same_place};
+pub use address::{absolute, same_place, same_volume};
 pub use binning::Binning;
 pub use cropped::crop;
 pub use error::{Place, VolumeError};

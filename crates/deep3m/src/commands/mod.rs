@@ -2,12 +2,16 @@
 
 pub(crate) mod check;
 pub(crate) mod combine;
+pub(crate) mod contacts;
 pub(crate) mod convert;
 pub(crate) mod demo;
+pub(crate) mod density;
 pub(crate) mod enhance;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod import;
+mod labels;
+pub(crate) mod measure;
 pub(crate) mod memory;
 pub(crate) mod model;
 pub(crate) mod overlay;
@@ -15,6 +19,7 @@ pub(crate) mod phantom;
 pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod segment;
+mod size;
 pub(crate) mod submit;
 mod target;
 pub(crate) mod train;

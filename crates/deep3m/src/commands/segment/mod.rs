@@ -1,7 +1,6 @@
 //! `deep3m segment`: from a probability to objects.
 
 mod parting;
-mod size;
 mod threshold;
 mod tune;
 mod unfinished;
@@ -21,12 +20,12 @@ use serde::Serialize;
 
 use crate::commands::memory::{MemoryArg, open_limited};
 use crate::commands::print_json;
+use crate::commands::size::{Size, voxel_um3};
 use crate::commands::target::Target;
 use crate::console::{Progress, Unit, notice};
 use crate::interrupt::{self, Interrupted};
 use crate::parse::{self, Length};
 use parting::{By, Parting, Rise};
-use size::{Size, voxel_um3};
 use threshold::Threshold;
 use tune::{Score, Tried};
 use unfinished::Unfinished;

@@ -1,4 +1,4 @@
-//! Sizes of objects, in voxels or as a volume.
+//! The volume of an object, as it is typed.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use crate::parse;
 
 /// A volume of an object.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Size {
+pub(crate) enum Size {
     Voxels(u64),
     CubicMicrometres(f64),
 }
@@ -29,7 +29,7 @@ impl FromStr for Size {
 
 impl Size {
     /// In voxels; `round` says which way a part of one counts.
-    pub(super) fn voxels(self, size: Option<VoxelSize>, round: fn(f64) -> f64) -> Result<u64> {
+    pub(crate) fn voxels(self, size: Option<VoxelSize>, round: fn(f64) -> f64) -> Result<u64> {
         match (self, size) {
             (Self::Voxels(voxels), _) => Ok(voxels),
             (Self::CubicMicrometres(volume), Some(size)) => Ok(round(volume / voxel_um3(size)) as u64),
@@ -44,7 +44,7 @@ impl Size {
 }
 
 /// The volume of a voxel in µm³.
-pub(super) fn voxel_um3(size: VoxelSize) -> f64 {
+pub(crate) fn voxel_um3(size: VoxelSize) -> f64 {
     size.z_nm * size.y_nm * size.x_nm / 1e9
 }
 
