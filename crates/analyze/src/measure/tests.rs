@@ -155,6 +155,11 @@ proptest! {
                 .filter(|&at| numbers[extent.offset(at)] == object.id)
                 .map(|at| [at.z as f64 * 30.0, at.y as f64 * 8.0, at.x as f64 * 7.0])
                 .collect();
+            let mut sections = std::collections::BTreeMap::<u64, u64>::new();
+            places.iter().for_each(|place| *sections.entry((place[0] / 30.0) as u64).or_default() += 1);
+            let most = sections.values().copied().max();
+            let first = sections.iter().find(|(_, n)| Some(**n) == most).map(|(z, n)| (*z, *n));
+            prop_assert_eq!(Some((object.largest_section, object.largest_section_voxels)), first);
             let n = places.len() as f64;
             prop_assert_eq!(object.voxels, places.len() as u64);
             let mean = |f: &dyn Fn(&[f64; 3]) -> f64| places.iter().map(f).sum::<f64>() / n;
