@@ -5,6 +5,7 @@ mod agreement;
 mod columns;
 mod components;
 mod confusion;
+mod count;
 mod distance;
 mod error;
 mod evaluate;
@@ -25,6 +26,10 @@ pub use agreement::{Agreement, Matches, agreement};
 pub use columns::{Columns, TableFormat, Values};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
+pub use count::{
+    CountConfig, CountingFrame, RoundObject, RoundObjects, count, count_labels, count_range, imod_points, learn_diameter,
+    neuroglancer_state, write_overlay,
+};
 pub use error::{AnalyzeError, ValueCounts};
 pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
 pub use objects::Connectivity;
