@@ -27,8 +27,8 @@ pub use columns::{Columns, TableFormat, Values};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
 pub use count::{
-    CountConfig, CountingFrame, RoundObject, RoundObjects, count, count_labels, count_range, imod_points, learn_diameter,
-    neuroglancer_state, write_overlay,
+    CountConfig, CountingFrame, RoundObject, RoundObjects, count, count_labels, count_range, imod_points,
+    learn_diameter, neuroglancer_state, write_overlay,
 };
 pub use error::{AnalyzeError, ValueCounts};
 pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};

@@ -28,6 +28,7 @@ fn of_every_command() {
         "submit aws-batch",
         "evaluate",
         "segment",
+        "count",
         "convert",
         "plan",
         "plan predict",

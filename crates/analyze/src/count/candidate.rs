@@ -83,17 +83,15 @@ pub(super) fn candidates(
     let response = Response::new(field, position, templates, low, [0, 1, 2].map(|i| high[i] - low[i]));
     let mut found = Vec::new();
     for z in start[0]..start[0] + size[0] {
-        for (y, x) in
-            (start[1]..start[1] + size[1]).flat_map(|y| (start[2]..start[2] + size[2]).map(move |x| (y, x)))
-        {
+        for (y, x) in (start[1]..start[1] + size[1]).flat_map(|y| (start[2]..start[2] + size[2]).map(move |x| (y, x))) {
             let at = [z, y, x];
             let Some(i) = response.index(at) else { continue };
             let (gain, share) = (response.gain[i], response.share[i]);
             // Of equal ones the first stays: a strict order, so that blocks agree.
             let beaten = |by: &[i64; 3]| {
-                beside(at, *by).and_then(|other| response.index(other)).is_some_and(|j| {
-                    response.gain[j] > gain || (response.gain[j] == gain && *by < [0, 0, 0])
-                })
+                beside(at, *by)
+                    .and_then(|other| response.index(other))
+                    .is_some_and(|j| response.gain[j] > gain || (response.gain[j] == gain && *by < [0, 0, 0]))
             };
             if share >= least && share > 0.0 && !around.places.iter().any(beaten) {
                 let template = &templates.all[usize::from(response.template[i])];

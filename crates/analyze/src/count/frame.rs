@@ -46,8 +46,7 @@ impl CountingFrame {
     /// The box that lies so many voxels inside of a region on all sides; `None` where nothing is left.
     pub fn inside(region: Region, guard: [f64; 3]) -> Option<Self> {
         let (start, end) = faces(region);
-        let frame =
-            Self { low: [0, 1, 2].map(|i| start[i] + guard[i]), high: [0, 1, 2].map(|i| end[i] - guard[i]) };
+        let frame = Self { low: [0, 1, 2].map(|i| start[i] + guard[i]), high: [0, 1, 2].map(|i| end[i] - guard[i]) };
         (0..3).all(|i| frame.low[i] < frame.high[i]).then_some(frame)
     }
 

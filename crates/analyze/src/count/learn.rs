@@ -22,11 +22,11 @@ const STEP: f64 = 1.189_207_115_002_721;
 /// The smallest diameter that is tried, in pixels of a section.
 const LEAST: f64 = 3.0;
 
-/// The diameter whose balls explain most of the probability, in nm (in voxels, where the volume states no voxel size);
-/// `None` where nothing looks like a ball. It is looked for in the two parts of the volume (of about 2 million
-/// voxels each) that hold most of the probability, up to half of their longest side.
+/// The diameter at which objects are found as large as they are sought, in nm (in voxels, where the volume states no voxel
+/// size); `None` where there is none. It is looked for in the two parts of the volume (of about 2 million voxels each)
+/// that hold most of the probability, from 3 pixels up to half of their longest side.
 ///
-/// A smaller ball leaves much of an object unexplained, a larger one says more than there is. `progress` hears the voxels of each block
+/// `progress` hears the voxels of each block
 /// of the first step, which goes through the volume once; with a false it ends.
 ///
 /// # Errors
@@ -61,54 +61,75 @@ pub fn learn_diameter(
     let most = sides.into_iter().fold(0.0, f64::max) / 2.0;
     let diameters: Vec<f64> =
         std::iter::successors(Some(LEAST * pixel), |d| Some(d * STEP)).take_while(|&d| d <= most).take(200).collect();
-    let explained = |diameters: &[f64]| -> Result<Vec<f64>, AnalyzeError> {
+    let tried = |diameters: &[f64]| -> Result<Vec<Tried>, AnalyzeError> {
         let all: Vec<(f64, Region)> =
             diameters.iter().flat_map(|&d| samples.iter().map(move |&sample| (d, sample))).collect();
-        let each: Vec<f64> = all
+        let each: Vec<Tried> = all
             .par_iter()
-            .map(|&(diameter, sample)| explained_by(volume, sample, size, diameter, one))
+            .map(|&(diameter, sample)| tried_on(volume, sample, size, diameter, one))
             .collect::<Result<_, AnalyzeError>>()?;
-        Ok(each.chunks(samples.len().max(1)).map(|chunk| chunk.iter().sum()).collect())
+        Ok(each.chunks(samples.len().max(1)).map(Tried::together).collect())
     };
     if samples.is_empty() || diameters.is_empty() {
         return Ok(None);
     }
-    let found = explained(&diameters)?;
-    let Some(coarse) = best(&diameters, &found) else { return Ok(None) };
+    let Some(coarse) = agreed(&tried(&diameters)?) else { return Ok(None) };
     // Once more in smaller steps around it.
-    let finer: Vec<f64> = (-3..=3).map(|i| coarse * STEP.powf(f64::from(i) / 4.0)).filter(|&d| d >= 2.0 * pixel).collect();
-    let found = explained(&finer)?;
-    Ok(best(&finer, &found))
+    let finer: Vec<f64> =
+        (-3..=3).map(|i| coarse * STEP.powf(f64::from(i) / 3.0)).filter(|&d| d >= 2.0 * pixel && d <= most).collect();
+    Ok(agreed(&tried(&finer)?).or(Some(coarse)))
 }
 
-/// The diameter that explains most, between those that were tried: the top of a parabola over the logarithm.
-fn best(diameters: &[f64], explained: &[f64]) -> Option<f64> {
-    let mut top = 0;
-    for (i, &value) in explained.iter().enumerate() {
-        if value > explained[top] {
-            top = i;
+/// What balls of a diameter are on the samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Tried {
+    diameter: f64,
+    /// What they explain of the probability.
+    explained: f64,
+    /// The diameters that are then measured, each weighted by what its ball explains.
+    measured: f64,
+}
+
+impl Tried {
+    fn together(parts: &[Self]) -> Self {
+        parts.iter().fold(Self::default(), |sum, part| Self {
+            diameter: part.diameter,
+            explained: sum.explained + part.explained,
+            measured: sum.measured + part.measured,
+        })
+    }
+
+    /// The logarithm of how many times larger than sought the objects are found; none where there is no object.
+    fn excess(&self) -> Option<f64> {
+        (self.explained > 0.0).then(|| (self.measured / self.explained / self.diameter).ln())
+    }
+}
+
+/// The diameter at which objects are found as large as they are sought: with a smaller one they are found larger, with a larger one
+/// smaller. Of several (vesicles, and clouds of them) the one that explains most.
+fn agreed(all: &[Tried]) -> Option<f64> {
+    let mut best: Option<(f64, f64)> = None;
+    for pair in all.windows(2) {
+        let (Some(before), Some(behind)) = (pair[0].excess(), pair[1].excess()) else { continue };
+        if before >= 0.0 && behind < 0.0 {
+            let share = before / (before - behind);
+            let diameter = pair[0].diameter * (pair[1].diameter / pair[0].diameter).powf(share);
+            let explained = pair[0].explained + share * (pair[1].explained - pair[0].explained);
+            if best.is_none_or(|(most, _)| explained > most) {
+                best = Some((explained, diameter));
+            }
         }
     }
-    if explained.get(top).is_none_or(|&value| value <= 0.0) {
-        return None;
-    }
-    let before = top.checked_sub(1).map(|i| explained[i]);
-    let behind = explained.get(top + 1);
-    let by = match (before, behind) {
-        (Some(a), Some(&c)) if a - 2.0 * explained[top] + c < 0.0 => 0.5 * (a - c) / (a - 2.0 * explained[top] + c),
-        _ => return Some(diameters[top]),
-    };
-    Some(diameters[top] * (diameters[top + 1] / diameters[top]).powf(by))
+    best.map(|(_, diameter)| diameter)
 }
 
-/// What of a sample's probability balls of a diameter explain, in the cube of the diameter's unit.
-fn explained_by(
+fn tried_on(
     volume: &dyn Volume,
     sample: Region,
     size: VoxelSize,
     diameter: f64,
     one: u32,
-) -> Result<f64, AnalyzeError> {
+) -> Result<Tried, AnalyzeError> {
     let scale = Scale::new(diameter, size, sample.extent)?;
     let templates = Templates::new(&scale);
     let around = Around::new(&scale, &templates);
@@ -116,8 +137,14 @@ fn explained_by(
     let position = Position { start: [0; 3], all: field.size };
     let least = CountConfig::of_diameter(diameter).min_confidence as f32;
     let found = candidates(&field, position, &scale, &templates, &around, ([0; 3], field.size), least);
-    let sum: f64 = choose(found, &scale).iter().map(|candidate| f64::from(candidate.gain)).sum();
-    Ok(sum * scale.pitch().iter().product::<f64>())
+    let voxel: f64 = scale.pitch().iter().product();
+    let mut tried = Tried { diameter, ..Tried::default() };
+    for candidate in choose(found, &scale) {
+        let explained = f64::from(candidate.gain) * voxel;
+        tried.explained += explained;
+        tried.measured += explained * 2.0 * candidate.radius;
+    }
+    Ok(tried)
 }
 
 /// A box of about [`SAMPLE`] voxels, as deep as it is wide where the volume is.

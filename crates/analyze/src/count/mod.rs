@@ -164,8 +164,7 @@ impl Search {
         let bytes = volume.info().voxel_type.bytes() as u64 + BYTES;
         let mut walk = Walk::fit(volume.info(), self.region, room, bytes, 0, budget)?;
         let side = |block: u64, bin: u64| block.div_ceil(bin) * bin;
-        walk.block =
-            Extent::new(side(walk.block.z, bins[0]), side(walk.block.y, bins[1]), side(walk.block.x, bins[2]));
+        walk.block = Extent::new(side(walk.block.z, bins[0]), side(walk.block.y, bins[1]), side(walk.block.x, bins[2]));
         walk.halo = halo;
         Ok(walk)
     }
@@ -197,10 +196,7 @@ impl Search {
             start: boxes([start.z - first.z, start.y - first.y, start.x - first.x]),
             all: boxes(self.region.extent.to_array()),
         };
-        let core = (
-            boxes([inside.start.z, inside.start.y, inside.start.x]),
-            boxes(inside.extent.to_array()),
-        );
+        let core = (boxes([inside.start.z, inside.start.y, inside.start.x]), boxes(inside.extent.to_array()));
         let found = candidates(&field, position, &self.scale, &self.templates, &self.around, core, self.least);
         Ok((found, field.highest))
     }

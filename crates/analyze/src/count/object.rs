@@ -100,7 +100,8 @@ impl RoundObjects {
             Values::Whole(self.objects.iter().map(|o| i64::try_from(value(o)).ok()).collect())
         };
         let real = |value: &dyn Fn(&RoundObject) -> Option<f64>| Values::Real(self.objects.iter().map(value).collect());
-        let flag = |value: fn(&RoundObject) -> bool| Values::Flag(self.objects.iter().map(|o| Some(value(o))).collect());
+        let flag =
+            |value: fn(&RoundObject) -> bool| Values::Flag(self.objects.iter().map(|o| Some(value(o))).collect());
         table.add("id", whole(|o| o.id));
         table.add("z", real(&|o| Some(o.z)));
         table.add("y", real(&|o| Some(o.y)));

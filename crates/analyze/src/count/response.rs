@@ -87,8 +87,7 @@ impl Response {
 fn sums(field: &Field, template: &Template, [z, y, x]: [usize; 3], out: &mut [f32]) {
     out.fill(0.0);
     for weight in &template.weights {
-        let (Some(z), Some(y)) =
-            (inside(z, weight.at[0], field.size[0]), inside(y, weight.at[1], field.size[1]))
+        let (Some(z), Some(y)) = (inside(z, weight.at[0], field.size[0]), inside(y, weight.at[1], field.size[1]))
         else {
             continue;
         };
@@ -108,13 +107,7 @@ fn sums(field: &Field, template: &Template, [z, y, x]: [usize; 3], out: &mut [f3
 }
 
 /// The response that a whole object would have along a row: less where the template sticks out of all that is looked at.
-fn wholes(
-    position: Position,
-    templates: &Templates,
-    template: &Template,
-    [z, y, x]: [usize; 3],
-    out: &mut [f32],
-) {
+fn wholes(position: Position, templates: &Templates, template: &Template, [z, y, x]: [usize; 3], out: &mut [f32]) {
     let global = [position.start[0] + z, position.start[1] + y, position.start[2] + x];
     let reach = templates.reach.map(|r| r as usize);
     let clear = |i: usize, len: usize| global[i] >= reach[i] && global[i] + len + reach[i] <= position.all[i];

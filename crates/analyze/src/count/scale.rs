@@ -48,11 +48,6 @@ impl Scale {
     pub(super) fn radius(&self) -> f64 {
         self.diameter / 2.0
     }
-
-    /// The volume of a voxel of the volume.
-    pub(super) fn voxel(&self) -> f64 {
-        self.size.iter().product()
-    }
 }
 
 #[cfg(test)]

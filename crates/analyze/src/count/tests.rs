@@ -1,7 +1,7 @@
 //! Blocks change nothing, labels are counted as they are, and odd volumes are no obstacle.
 
 use super::*;
-use deep3m_volume::{Index, InMemory, Voxels};
+use deep3m_volume::{InMemory, Index, Voxels};
 use proptest::prelude::*;
 
 /// Balls (z, y, x in nm from the first voxel's centre, radius) with blurred edges, and noise of a seed.
@@ -104,13 +104,22 @@ proptest! {
 fn two_on_top_of_each_other_are_two_and_one_between_sections_is_one() {
     let extent = Extent::new(7, 30, 60);
     // One between sections 2 and 3; one in section 2; two 46 nm apart; two side by side that touch.
-    let all = [[75.0, 60.0, 60.0], [60.0, 60.0, 160.0], [62.0, 60.0, 260.0], [108.0, 60.0, 260.0], [90.0, 60.0, 360.0], [90.0, 100.0, 360.0]];
+    let all = [
+        [75.0, 60.0, 60.0],
+        [60.0, 60.0, 160.0],
+        [62.0, 60.0, 260.0],
+        [108.0, 60.0, 260.0],
+        [90.0, 60.0, 360.0],
+        [90.0, 100.0, 360.0],
+    ];
     let volume = balls(extent, thick(), &all.map(|c| (c, 20.0)), 0, 1);
     let found = found(&volume, &CountConfig::of_diameter(40.0));
     assert_eq!(found.count(), 6, "{:?}", found.objects);
     for centre in all {
         let near = found.objects.iter().any(|o| {
-            (o.z * 30.0 - centre[0]).abs() < 20.0 && (o.y * 8.0 - centre[1]).abs() < 4.0 && (o.x * 8.0 - centre[2]).abs() < 4.0
+            (o.z * 30.0 - centre[0]).abs() < 20.0
+                && (o.y * 8.0 - centre[1]).abs() < 4.0
+                && (o.x * 8.0 - centre[2]).abs() < 4.0
         });
         assert!(near, "{centre:?}: {:?}", found.objects);
     }
@@ -145,7 +154,8 @@ fn a_mask_of_ones_is_a_mask_and_nothing_is_nothing() {
     let extent = Extent::new(5, 30, 30);
     let volume = balls(extent, thick(), &[([60.0, 120.0, 120.0], 20.0)], 0, 1);
     let Voxels::U8(voxels) = volume.voxels() else { panic!() };
-    let mask = InMemory::new("m", extent, Voxels::U8(voxels.iter().map(|&v| u8::from(v > 100)).collect())).sized(thick());
+    let mask =
+        InMemory::new("m", extent, Voxels::U8(voxels.iter().map(|&v| u8::from(v > 100)).collect())).sized(thick());
     let config = CountConfig::of_diameter(40.0);
     assert_eq!(found(&mask, &config).count(), 1);
     assert!(learn_diameter(&mask, None, &mut |_| true).unwrap().is_some());

@@ -1,6 +1,7 @@
 //! One file per subcommand: what it takes, and what it does with the crates below.
 
 pub(crate) mod convert;
+pub(crate) mod count;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
 pub(crate) mod export;

@@ -14,8 +14,7 @@ pub fn imod_points(found: &RoundObjects) -> String {
     for (number, border) in [(1, false), (2, true)] {
         for (i, object) in found.counted().filter(|o| o.touches_border == border).enumerate() {
             // Writing into a text cannot fail.
-            let _ =
-                writeln!(text, "{number} {} {:.3} {:.3} {:.3}", i + 1, object.x + 0.5, object.y + 0.5, object.z);
+            let _ = writeln!(text, "{number} {} {:.3} {:.3} {:.3}", i + 1, object.x + 0.5, object.y + 0.5, object.z);
         }
     }
     text

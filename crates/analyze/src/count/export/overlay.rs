@@ -4,9 +4,9 @@ use std::path::Path;
 
 use deep3m_volume::{Region, Volume, VoxelSize, fs};
 
+use crate::AnalyzeError;
 use crate::count::{RoundObject, RoundObjects};
 use crate::picture::{Picture, Rgb, Sources, Style, palette, read_section};
-use crate::AnalyzeError;
 
 /// Longer sides are shrunk.
 const MOST_PIXELS: usize = 4096;
