@@ -11,6 +11,7 @@ mod combine;
 mod components;
 mod confusion;
 mod contacts;
+mod count;
 mod density;
 mod distance;
 mod enhance;
@@ -54,6 +55,10 @@ pub use combine::{Class, Combined, combine};
 pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
 pub use contacts::{ContactPair, ContactSite, ContactSummary, Contacts, ContactsConfig, contacts};
+pub use count::{
+    CountConfig, CountingFrame, RoundObject, RoundObjects, count, count_labels, count_range, imod_points,
+    learn_diameter, neuroglancer_state, write_overlay,
+};
 pub use density::{Axis, Density, DensityConfig, DensityWindow, density_of_objects, density_of_points};
 pub use enhance::{Clahe, Denoise, EnhanceConfig, Enhancement, EvenTo, enhance, to_repair, write_enhanced};
 pub use error::{AnalyzeError, ValueCounts};

@@ -35,6 +35,7 @@ fn of_every_command() {
         "measure",
         "density",
         "contacts",
+        "count",
         "convert",
         "plan",
         "plan predict",

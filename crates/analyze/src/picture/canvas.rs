@@ -48,6 +48,13 @@ impl Picture {
         &mut self.pixels
     }
 
+    /// Paints a pixel; one outside the picture is none.
+    pub(crate) fn paint(&mut self, row: f64, column: f64, colour: Rgb) {
+        if (0.0..self.height as f64).contains(&row) && (0.0..self.width as f64).contains(&column) {
+            self.pixels[row as usize * self.width + column as usize] = colour;
+        }
+    }
+
     /// The part of the picture from row `top` and column `left`, cut at the picture's border.
     #[must_use]
     pub fn crop(&self, top: usize, left: usize, height: usize, width: usize) -> Self {

@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod combine;
 pub(crate) mod contacts;
 pub(crate) mod convert;
+pub(crate) mod count;
 pub(crate) mod demo;
 pub(crate) mod density;
 pub(crate) mod enhance;
