@@ -319,8 +319,9 @@ impl Measured {
         let differences = self.of(|f| f.aligned.map_or(f64::NAN, |r| 1.0 - r));
         let usual = super::robust::median(differences);
         let believed = |f: &SectionFigures| {
-            let clear = f.clarity.is_some_and(|c| c >= CLARITY) && f.aligned.is_some_and(|r| 1.0 - r <= JUMP * usual);
-            f.shift.filter(|_| clear)
+            let (there, back) = (1.0 - f.correlation?, 1.0 - f.aligned?);
+            let alike = back <= there && (back <= JUMP * usual || back < 0.5 * there);
+            f.shift.filter(|_| alike && f.clarity.is_some_and(|c| c >= CLARITY))
         };
         let mut shifted = vec![false; self.figures.len()];
         // Places in `pairs` are those of the second section of a pair.
@@ -332,7 +333,7 @@ impl Measured {
         let columns: Vec<f64> = pairs.iter().map(|(_, s)| s.1).collect();
         let (Some(usual_y), Some(usual_x)) = (Usual::of(&rows), Usual::of(&columns)) else { return shifted };
         let least = SHIFT_PIXELS.max(SHIFT_SHARE * shorter_side as f64);
-        let least = least.max(FAR * usual_y.spread.hypot(usual_x.spread));
+        let least = least.max(FAR * usual_y.spread.max(usual_x.spread));
         let jump = |i: usize| (rows[i] - usual_y.around[i], columns[i] - usual_x.around[i]);
         let mut i = 0;
         while i < pairs.len() {

@@ -10,7 +10,7 @@ pub(crate) struct Forest {
 
 impl Forest {
     /// So many numbers, each alone.
-    pub(super) fn alone(count: u32) -> Self {
+    pub(crate) fn alone(count: u32) -> Self {
         Self { parent: (0..count).collect() }
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use deep3m_analyze::{AnalyzeError, CheckConfig, Checkup, Code, Finding, LabelFigures, Severity, check};
 use deep3m_train::TrainingSet;
 use deep3m_volume::{OpenOptions, Region, Volume, VoxelSize, as_labels, crop};
-use miette::{IntoDiagnostic, Result};
+use miette::{IntoDiagnostic, Report, Result};
 use serde::Serialize;
 
 use crate::commands::memory::{MemoryArg, open_limited};
@@ -63,7 +63,7 @@ struct Sick(usize, PathBuf);
 
 /// What is printed as JSON.
 #[derive(Serialize)]
-struct Report<'a> {
+struct Findings<'a> {
     errors: usize,
     warnings: usize,
     #[serde(flatten)]
@@ -81,10 +81,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => None,
     };
     let config = CheckConfig { foreground: args.foreground, ignore: args.ignore };
-    let found = look(images.as_ref(), labels.as_deref(), &config, budget.saturating_sub(2 * cache_bytes))?;
+    let room = budget.saturating_sub(2 * cache_bytes);
+    let found = look(images.as_ref(), labels.as_deref(), &config, room).map_err(said)?;
     let (errors, warnings) = (found.count(Severity::Error), found.count(Severity::Warning));
     if args.json {
-        print_json(&Report { errors, warnings, found: &found })?;
+        print_json(&Findings { errors, warnings, found: &found })?;
     } else {
         print!("{}", describe(&found, &args.images, args.labels.as_deref()));
     }
@@ -92,7 +93,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Checks with a progress bar.
-fn look(images: &dyn Volume, labels: Option<&dyn Volume>, config: &CheckConfig, budget: u64) -> Result<Checkup> {
+fn look(
+    images: &dyn Volume,
+    labels: Option<&dyn Volume>,
+    config: &CheckConfig,
+    budget: u64,
+) -> Result<Checkup, AnalyzeError> {
     let voxels = |volume: &dyn Volume| volume.info().extent.checked_voxels().unwrap_or(0);
     let progress = Progress::new("check", voxels(images) + labels.map_or(0, voxels), Unit::Voxels);
     let found = check(images, labels, config, budget, &mut |voxels| {
@@ -100,9 +106,14 @@ fn look(images: &dyn Volume, labels: Option<&dyn Volume>, config: &CheckConfig, 
         !interrupt::stop().load(Ordering::Relaxed)
     });
     progress.finish();
-    match found {
-        Err(AnalyzeError::Interrupted) => Err(Interrupted.into()),
-        other => other.into_diagnostic(),
+    found
+}
+
+/// Why there was no check.
+fn said(error: AnalyzeError) -> Report {
+    match error {
+        AnalyzeError::Interrupted => Interrupted.into(),
+        other => Report::from_err(other),
     }
 }
 
@@ -111,11 +122,17 @@ pub(crate) fn before_training(set: &TrainingSet, config: &CheckConfig, budget: u
     let mut errors = 0;
     let mut text = String::new();
     for volume in set.training.iter().chain(&set.validation) {
-        let found = look(volume.images.as_ref(), Some(volume.labels.as_ref()), config, budget)?;
         let path = &volume.images.info().path;
+        let found = match look(volume.images.as_ref(), Some(volume.labels.as_ref()), config, budget) {
+            // Training itself may do with less.
+            Err(error @ AnalyzeError::Memory { .. }) => {
+                notice(&format!("{}: not looked at for errors: {error}", path.display()));
+                continue;
+            }
+            other => other.map_err(said)?,
+        };
         for finding in found.findings.iter().filter(|f| matters_to_training(f)) {
-            // Whether all volumes together have foreground is seen when training begins.
-            if finding.severity == Severity::Error && finding.code != Code::OneClass {
+            if finding.severity == Severity::Error {
                 errors += 1;
                 let _ = write!(text, "\n  {}: {finding}\n    {}", path.display(), finding.fix);
             } else {
@@ -129,7 +146,8 @@ pub(crate) fn before_training(set: &TrainingSet, config: &CheckConfig, budget: u
     Ok(())
 }
 
-/// Sizes of voxels do not change what a network learns, and the trainer itself says what the labels of a volume lack.
+/// Sizes of voxels do not change what a network learns; what labels of one class are worth depends on the other volumes, and
+/// the trainer itself says it.
 fn matters_to_training(finding: &Finding) -> bool {
     !matches!(finding.code, Code::NoVoxelSize | Code::OddVoxelSize | Code::OneClass)
 }
