@@ -87,6 +87,14 @@ pub enum AnalyzeError {
         /// What the encoder said.
         reason: String,
     },
+    /// Meshes that a file does not hold.
+    #[error("{path}: the meshes could not be written: {reason}", path = path.display())]
+    MeshFile {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A volume that is another when it is read again.
     #[error("{path}: changed while it was read; is another program writing it? Give the same command again", path = path.display())]
     Changed {

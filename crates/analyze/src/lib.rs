@@ -9,6 +9,7 @@ mod distance;
 mod error;
 mod evaluate;
 mod labels;
+mod mesh;
 mod objects;
 mod picture;
 mod plot;
@@ -27,6 +28,9 @@ pub use components::{Component, ComponentsConfig, components};
 pub use confusion::Confusion;
 pub use error::{AnalyzeError, ValueCounts};
 pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
+pub use mesh::{
+    FileOfMeshes, FolderOfMeshes, Level, Mesh, MeshConfig, MeshFormat, MeshMemory, MeshSink, MeshStep, ObjectMesh, Scene, mesh,
+};
 pub use objects::Connectivity;
 pub use picture::{Picture, Rgb, SectionView, Sources, Style, palette, read_section};
 pub use plot::{Chart, Line};

@@ -85,7 +85,7 @@ impl Walk {
     }
 
     /// The bytes of the program at their peak, where a voxel that is read costs so many.
-    fn peak(&self, info: &VolumeInfo, bytes: u64) -> u64 {
+    pub(crate) fn peak(&self, info: &VolumeInfo, bytes: u64) -> u64 {
         let (block, halo, all) = (self.block.to_array(), self.halo.to_array(), self.region.extent.to_array());
         let side = |i: usize| block[i].saturating_add(2 * halo[i]).min(all[i].max(1));
         let around = Extent::new(side(0), side(1), side(2));
