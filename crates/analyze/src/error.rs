@@ -137,6 +137,7 @@ pub enum AnalyzeError {
         /// What the encoder said.
         reason: String,
     },
+
     /// A line of a table that cannot be read.
     #[error("{path}: line {line}: found {found}; expected {expected}", path = path.display())]
     TableRow {
@@ -164,6 +165,14 @@ pub enum AnalyzeError {
         path: PathBuf,
         /// What is not known, and what needs it.
         what: &'static str,
+    },
+    /// Meshes that a file does not hold.
+    #[error("{path}: the meshes could not be written: {reason}", path = path.display())]
+    MeshFile {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
     },
     /// A volume that is another when it is read again.
     #[error("{path}: changed while it was read; is another program writing it? Give the same command again", path = path.display())]

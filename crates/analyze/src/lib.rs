@@ -23,6 +23,7 @@ mod inputs;
 mod labels;
 mod matching;
 mod measure;
+mod mesh;
 mod neighbours;
 mod objects;
 mod overlay;
@@ -60,12 +61,18 @@ pub use count::{
     learn_diameter, neuroglancer_state, write_overlay,
 };
 pub use density::{Axis, Density, DensityConfig, DensityWindow, density_of_objects, density_of_points};
+pub use distance::squared_to as squared_distances_to;
 pub use enhance::{Clahe, Denoise, EnhanceConfig, Enhancement, EvenTo, enhance, to_repair, write_enhanced};
 pub use error::{AnalyzeError, ValueCounts};
 pub use evaluate::{Curves, EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
+pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
 pub use inputs::Allowance;
 pub use matching::{PointAgreement, centroids, match_points};
 pub use measure::{MeasureConfig, MeasureSummary, Measured, MeasuredObject, measure};
+pub use mesh::{
+    FileOfMeshes, FolderOfMeshes, Level, Mesh, MeshConfig, MeshFormat, MeshMemory, MeshSink, MeshStep, ObjectMesh,
+    Scene, mesh,
+};
 pub use objects::Connectivity;
 pub use overlay::{CLASS_COLOURS, Layer, LayerKind, OverlayStyle, ScaleBar, overlay_section, scale_bar};
 pub use picture::{Picture, Rgb, SectionView, Sources, Style, palette, read_section};

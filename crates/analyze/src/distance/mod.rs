@@ -54,7 +54,7 @@ impl Square for f64 {
 ///
 /// # Panics
 /// If the number of voxels is not that of the extent.
-pub(crate) fn squared_to(target: &[u8], extent: Extent, spacing: VoxelSize) -> Vec<f32> {
+pub fn squared_to(target: &[u8], extent: Extent, spacing: VoxelSize) -> Vec<f32> {
     squares_to(target, extent, spacing)
 }
 

@@ -35,6 +35,14 @@ pub mod palette {
     pub const MISSED: Rgb = [240, 228, 66];
     /// The truth.
     pub const TRUTH: Rgb = [240, 228, 66];
+    /// Objects beside each other: all colours of the set but black.
+    pub const OBJECTS: [Rgb; 7] =
+        [[86, 180, 233], [230, 159, 0], [0, 158, 115], [204, 121, 167], [240, 228, 66], [0, 114, 178], [213, 94, 0]];
+
+    /// The colour of an object, by its number alone: the same in every picture and file.
+    pub const fn of_object(id: u32) -> Rgb {
+        OBJECTS[(id.wrapping_sub(1) % OBJECTS.len() as u32) as usize]
+    }
 }
 
 /// The image's share of a pixel of the segmentation.
