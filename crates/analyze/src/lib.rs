@@ -65,7 +65,6 @@ pub use distance::squared_to as squared_distances_to;
 pub use enhance::{Clahe, Denoise, EnhanceConfig, Enhancement, EvenTo, enhance, to_repair, write_enhanced};
 pub use error::{AnalyzeError, ValueCounts};
 pub use evaluate::{Curves, EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
-pub use evaluate::{EvaluateConfig, Evaluation, ZoneCounts, evaluate, evaluate_with, lowest_value};
 pub use inputs::Allowance;
 pub use matching::{PointAgreement, centroids, match_points};
 pub use measure::{MeasureConfig, MeasureSummary, Measured, MeasuredObject, measure};
