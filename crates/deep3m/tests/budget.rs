@@ -227,6 +227,33 @@ fn a_comparison_takes_what_is_reckoned() {
 }
 
 #[test]
+fn comparisons_of_objects_surfaces_annotators_and_places_keep_their_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (a, b, c) = (path("a.zarr"), path("b.zarr"), path("c.zarr"));
+    let extent = Extent::new(16, 1024, 1024);
+    // Bars, each with a number of its own, and the same a little apart.
+    let bar = |i: Index, moved: u64| ((i.y / 16) * 64 + (i.x + moved) / 16) as u32;
+    write(&folder.path().join("a.zarr"), extent, VoxelType::U16, |i| bar(i, 0));
+    write(&folder.path().join("b.zarr"), extent, VoxelType::U16, |i| bar(i, 3));
+    write(&folder.path().join("c.zarr"), extent, VoxelType::U8, |i| 255 * u32::from(bar(i, 5) % 3 == 0));
+    write(&folder.path().join("d.zarr"), extent, VoxelType::U8, |i| 255 * u32::from(bar(i, 2) % 3 == 0));
+    let d = path("d.zarr");
+    for words in [
+        &["evaluate", &a, &b, "--objects"][..],
+        &["evaluate", &a, &b, "--points", "--distance", "5vx"],
+        &["evaluate", &c, &d, "--surface"],
+        &["evaluate", &c, &c, &d, &d, "--annotators", "--exclusion", "0,4"],
+    ] {
+        for (memory, most) in [("100MB", 100e6), ("200MB", 200e6)] {
+            let measured = measured(&[words, &["--memory", memory]].concat());
+            println!("{words:?}: {:.1} MB of {memory}", measured / 1e6);
+            assert!(measured <= most, "{words:?}: {measured} of {memory}");
+        }
+    }
+}
+
+#[test]
 fn a_training_takes_what_its_plan_says() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

@@ -105,15 +105,10 @@ pub(super) fn search(
             continue;
         }
         let edges = masks.edges(part)?;
-        let surface = if partner == TRUTH { &edges.truth } else { &edges.prediction };
-        let partners: Vec<Index> = part
-            .tiles(Extent::new(1, 1, 1))
-            .zip(surface)
-            .filter_map(|(voxel, &edge)| (edge != 0).then_some(voxel.start))
-            .collect();
+        let rows = Rows::of(part, if partner == TRUTH { &edges.truth } else { &edges.prediction });
         for (at, square) in &mut seeker.open {
             if concerned(*at, *square) {
-                *square = partners.iter().map(|&other| grid.square(*at, other)).fold(*square, f64::min);
+                *square = rows.nearest(grid, *at, *square);
             }
         }
     }
@@ -121,6 +116,43 @@ pub(super) fn search(
         distances.add(square);
     }
     Ok(())
+}
+
+/// The surface voxels of a brick by rows.
+struct Rows {
+    /// Section and row, with where its columns begin and end in the list.
+    rows: Vec<(u64, u64, usize, usize)>,
+    columns: Vec<u64>,
+}
+
+impl Rows {
+    fn of(part: Region, surface: &[u8]) -> Self {
+        let (mut rows, mut columns) = (Vec::new(), Vec::new());
+        let row = Extent::new(1, 1, part.extent.x);
+        for (place, marks) in part.tiles(row).zip(surface.chunks_exact(part.extent.x as usize)) {
+            let begin = columns.len();
+            columns.extend(marks.iter().zip(place.start.x..).filter_map(|(&mark, x)| (mark != 0).then_some(x)));
+            if columns.len() > begin {
+                rows.push((place.start.z, place.start.y, begin, columns.len()));
+            }
+        }
+        Self { rows, columns }
+    }
+
+    /// The least squared distance from a voxel, if it is less than what is known: in each row to the column before or behind.
+    fn nearest(&self, grid: &Grid, from: Index, known: f64) -> f64 {
+        let mut least = known;
+        for &(z, y, begin, end) in &self.rows {
+            if grid.square(from, Index::new(z, y, from.x)) < least {
+                let columns = &self.columns[begin..end];
+                let behind = columns.partition_point(|&x| x < from.x);
+                for &x in columns.iter().take(behind + 1).skip(behind.saturating_sub(1)) {
+                    least = least.min(grid.square(from, Index::new(z, y, x)));
+                }
+            }
+        }
+        least
+    }
 }
 
 /// The box around voxels.

@@ -336,7 +336,8 @@ impl fmt::Display for SurfaceDistances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"));
         let unit = self.unit;
-        writeln!(f, "surface distances in {unit}  voxels     mean      95 %      max")?;
+        let title = format!("surface distances in {unit}");
+        writeln!(f, "{title:<24} {:>9} {:>8} {:>9} {:>8}", "voxels", "mean", "95 %", "max")?;
         for (name, way) in
             [("prediction to truth", &self.prediction_to_truth), ("truth to prediction", &self.truth_to_prediction)]
         {

@@ -10,7 +10,6 @@ use super::inputs::Sources;
 use super::{Args, told, with_progress};
 use crate::commands::print_json;
 use crate::console::notice;
-use crate::parse::Length;
 
 /// Places of one side, in nm where the size of voxels is known or a table says it, else in voxels.
 type Places = Vec<[f64; 3]>;
@@ -32,9 +31,10 @@ pub(super) fn compare(args: &Args, truth: &Path) -> Result<()> {
             notice(&format!("{}: no place in what is compared", path.display()));
         }
     }
-    let (distance, unit) = match distance {
-        Length::Voxels(voxels) if !in_nm => (voxels, LengthUnit::Voxels),
-        other => (other.nm(size, "--distance")?, LengthUnit::Nm),
+    let (distance, unit) = if in_nm {
+        (distance.nm(size, "--distance")?, LengthUnit::Nm)
+    } else {
+        (distance.voxels(size, "--distance")?, LengthUnit::Voxels)
     };
     let found =
         told(with_progress(predicted.len() as u64, |go_on| match_points(&predicted, &there, distance, unit, go_on)))?;
