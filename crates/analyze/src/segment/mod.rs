@@ -29,6 +29,8 @@ pub use otsu::otsu_level;
 pub struct SegmentMeans<'a> {
     /// The most bytes of memory that the program may take; `None` is no limit.
     pub memory: Option<u64>,
+    /// Bytes of that which are taken, such as for what an open volume keeps decoded.
+    pub besides: u64,
     /// A file to work in where the memory does not hold a watershed's heights: four bytes for each voxel. It is removed in the end.
     pub scratch: Option<PathBuf>,
     /// What of the output is there already.
@@ -84,7 +86,7 @@ pub fn segment_with(
 ) -> Result<Segmentation, AnalyzeError> {
     let extent = config.extent(volume)?;
     let (budget, scratch) = (means.memory.unwrap_or(u64::MAX), means.scratch.is_some());
-    let plan = Plan::fit(volume.info(), extent, config, writer.grain(), budget, scratch)?;
+    let plan = Plan::fit(volume.info(), extent, config, writer.grain(), budget, means.besides, scratch)?;
     segment_as_planned(volume, writer, config, &plan, means, progress)
 }
 

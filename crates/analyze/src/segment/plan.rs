@@ -47,35 +47,37 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The most work at a time that keeps a budget. `scratch` says whether there is a file to work in.
+    /// The most work at a time that keeps a budget, of which `besides` bytes are taken. `scratch` says whether there is a file to
+    /// work in.
     pub(super) fn fit(
         info: &VolumeInfo,
         extent: Extent,
         config: &SegmentConfig,
         grain: Extent,
         budget: u64,
+        besides: u64,
         scratch: bool,
     ) -> Result<Self, AnalyzeError> {
         let room = memory::room(budget);
-        let threads = rayon::current_num_threads().max(1);
-        let (mut least, tile) = (u64::MAX, tile(grain));
-        let counts = std::iter::successors(Some(2 * threads), |&n| (n > 1).then_some(n / 2));
+        let mut least = u64::MAX;
+        let held = PROGRAM_BYTES.saturating_add(besides);
         let all = extent.checked_voxels().unwrap_or(u64::MAX);
         let heights = if config.watershed.is_some() { all.saturating_mul(HEIGHT_BYTES) } else { 0 };
-        for (at_once, side) in counts.flat_map(|at_once| SIDES.map(|side| (at_once, side))) {
+        for (at_once, side) in choices() {
+            let tile = tile(grain, side);
             let core = core(tile, side);
             // Tiles of one block are drawn side by side, larger ones one by one.
             let tiles_at_once = if core == tile { at_once } else { 1 };
             let blocks = (at_once as u64).saturating_mul(block_bytes(info, extent, config, core));
             let written = (tiles_at_once as u64).saturating_mul(size(tile, extent)).saturating_mul(WRITTEN_BYTES);
-            let peak = PROGRAM_BYTES.saturating_add(blocks).saturating_add(written);
-            let with_kept = PROGRAM_BYTES.saturating_add((peak - PROGRAM_BYTES) / (KEPT_SHARE - 1) * KEPT_SHARE);
+            let work = blocks.saturating_add(written);
+            let with_kept = held.saturating_add((work / (KEPT_SHARE - 1)).saturating_mul(KEPT_SHARE));
             let fits_with_heights = with_kept.saturating_add(heights) <= room;
             least = least.min(if scratch { with_kept } else { with_kept.saturating_add(heights) });
             if fits_with_heights || (scratch && with_kept <= room) {
-                let held = if fits_with_heights { peak.saturating_add(heights) } else { peak };
+                let peak = held.saturating_add(work).saturating_add(if fits_with_heights { heights } else { 0 });
                 // Vectors that grow are copied: what is kept may take that twice.
-                let kept = if budget == u64::MAX { u64::MAX } else { (room - held) / 2 };
+                let kept = if budget == u64::MAX { u64::MAX } else { (room - peak) / 2 };
                 let grid = Grid::new(extent, core).limited(at_once, kept);
                 return Ok(Self { grid, tile, tiles_at_once, heights_in_memory: fits_with_heights, room: blocks / 2 });
             }
@@ -87,6 +89,16 @@ impl Plan {
             wanted: memory::at_least(least),
         })
     }
+}
+
+/// How many blocks at a time, and how large; the best first. Small blocks come last: they cut objects into many pieces.
+fn choices() -> impl Iterator<Item = (usize, Extent)> {
+    let threads = rayon::current_num_threads().max(1);
+    let (large, small) = SIDES.split_at(3);
+    [large, small].into_iter().flat_map(move |sides| {
+        let counts = std::iter::successors(Some(2 * threads), |&n| (n > 1).then_some(n / 2));
+        counts.flat_map(move |at_once| sides.iter().map(move |&side| (at_once, side)))
+    })
 }
 
 /// The bytes that a block takes while it is worked on.
@@ -114,13 +126,12 @@ fn size(of: Extent, all: Extent) -> u64 {
     Extent::new(of.z.min(all.z), of.y.min(all.y), of.x.min(all.x)).checked_voxels().unwrap_or(u64::MAX)
 }
 
-/// Whole grains of the output, about as large as the largest block.
-pub(super) fn tile(grain: Extent) -> Extent {
-    let largest = SIDES[0];
+/// Whole grains of the output, about as large as `side`.
+fn tile(grain: Extent, side: Extent) -> Extent {
     let along = |size: u64, grain: u64| (size / grain.max(1)).max(1).saturating_mul(grain.max(1));
-    let (y, x) = (along(largest.y, grain.y), along(largest.x, grain.x));
+    let (y, x) = (along(side.y, grain.y), along(side.x, grain.x));
     // Where a grain is a whole section, fewer of them.
-    let sections = (largest.len() as u64 / y.saturating_mul(x).max(1)).clamp(1, largest.z);
+    let sections = (side.len() as u64 / y.saturating_mul(x).max(1)).clamp(1, side.z);
     Extent::new(along(sections, grain.z), y, x)
 }
 
@@ -138,10 +149,12 @@ mod tests {
 
     #[test]
     fn tiles_are_whole_grains() {
-        assert_eq!(tile(Extent::new(32, 128, 128)), Extent::new(64, 256, 256));
-        assert_eq!(tile(Extent::new(1, 5000, 7000)), Extent::new(1, 5000, 7000));
-        assert_eq!(tile(Extent::new(1, 500, 700)), Extent::new(11, 500, 700));
-        assert_eq!(tile(Extent::new(100, 300, 7)), Extent::new(100, 300, 252));
+        let tile = |z, y, x, side: usize| tile(Extent::new(z, y, x), SIDES[side]);
+        assert_eq!(tile(32, 128, 128, 0), Extent::new(64, 256, 256));
+        assert_eq!(tile(32, 128, 128, 3), Extent::new(32, 128, 128));
+        assert_eq!(tile(1, 5000, 7000, 0), Extent::new(1, 5000, 7000));
+        assert_eq!(tile(1, 500, 700, 0), Extent::new(11, 500, 700));
+        assert_eq!(tile(100, 300, 7, 0), Extent::new(100, 300, 252));
     }
 
     #[test]
@@ -167,19 +180,19 @@ mod tests {
             (SegmentConfig { watershed, ..SegmentConfig::default() }, Extent::new(32, 128, 128)),
             (SegmentConfig::default(), Extent::new(1, 4096, 4096)),
         ] {
-            let fit = |budget| Plan::fit(&info, info.extent, &config, grain, budget, true);
+            let fit = |budget| Plan::fit(&info, info.extent, &config, grain, budget, 0, true);
             assert!(fit(u64::MAX).unwrap().heights_in_memory);
             let (mut budget, mut last) = (1 << 40, u64::MAX);
             while let Ok(plan) = fit(budget) {
-                let work = plan.grid.core().len() as u64 * plan.grid.at_once() as u64;
-                assert!(work <= last);
-                (last, budget) = (work, budget * 2 / 3);
+                let block = plan.grid.core().len() as u64 * plan.grid.at_once() as u64;
+                assert!(block <= last || block < 1 << 20);
+                (last, budget) = (block, budget * 2 / 3);
             }
             let heights = 4 * info.extent.len() as u64;
             assert!(config.watershed.is_none() || !fit(heights).unwrap().heights_in_memory);
             assert!(budget < 300 << 20, "{budget}");
             assert!(fit(budget).unwrap_err().to_string().contains("--memory"));
-            let without_file = Plan::fit(&info, info.extent, &config, grain, heights, false);
+            let without_file = Plan::fit(&info, info.extent, &config, grain, heights, 0, false);
             assert_eq!(without_file.is_err(), config.watershed.is_some());
         }
     }

@@ -49,17 +49,26 @@ pub(super) fn lead_on(forest: &mut Forest, basins: &mut [Basin], mut exits: Vec<
     sum_up(forest, basins);
 }
 
-/// Joins basins, by the passes between them from the highest to the lowest: two become one where the lower of their peaks rises
-/// less than `h` above the pass. Passes of one height come in the order of the basins' first voxels.
-pub(super) fn merge(forest: &mut Forest, basins: &mut [Basin], mut passes: Vec<Pass>, h: f32) {
-    for pass in &mut passes {
+/// Leaves of the passes the highest between each two groups that are not joined.
+pub(super) fn highest(forest: &mut Forest, passes: &mut Vec<Pass>) {
+    for pass in &mut *passes {
         let (a, b) = (forest.root(pass.a), forest.root(pass.b));
-        let swap = basins[b as usize].first() < basins[a as usize].first();
-        (pass.a, pass.b) = if swap { (b, a) } else { (a, b) };
+        (pass.a, pass.b) = (a.min(b), a.max(b));
     }
     passes.retain(|pass| pass.a != pass.b);
     passes.sort_unstable_by(|p, q| (p.a, p.b).cmp(&(q.a, q.b)).then(q.height.total_cmp(&p.height)));
     passes.dedup_by_key(|pass| (pass.a, pass.b));
+}
+
+/// Joins basins, by the passes between them from the highest to the lowest: two become one where the lower of their peaks rises
+/// less than `h` above the pass. Passes of one height come in the order of the basins' first voxels.
+pub(super) fn merge(forest: &mut Forest, basins: &mut [Basin], mut passes: Vec<Pass>, h: f32) {
+    highest(forest, &mut passes);
+    for pass in &mut passes {
+        if basins[pass.b as usize].first() < basins[pass.a as usize].first() {
+            std::mem::swap(&mut pass.a, &mut pass.b);
+        }
+    }
     let first = |basin: u32| basins[basin as usize].first();
     passes.sort_unstable_by(|p, q| {
         q.height.total_cmp(&p.height).then_with(|| (first(p.a), first(p.b)).cmp(&(first(q.a), first(q.b))))

@@ -25,7 +25,7 @@ use rayon::prelude::*;
 
 use crate::AnalyzeError;
 use crate::objects::{Connectivity, Faces, Forest, Found, Grid, Overlap, Piece, Size, Tally, sum_up};
-use basin::{Basin, lead_on, merge};
+use basin::{Basin, highest, lead_on, merge};
 use climb::{Climb, Exit};
 use passes::{Pass, passes};
 
@@ -161,8 +161,13 @@ struct Joined {
     basins: Vec<Basin>,
     exits: Vec<Exit>,
     passes: Vec<Pass>,
+    /// How many passes there may be until those of joined groups are taken together.
+    most_passes: usize,
     faces: Faces,
 }
+
+/// So few passes are not worth being looked through.
+const FEW_PASSES: usize = 1 << 16;
 
 impl Joined {
     /// Adds the next block; false where it does not go with those before it.
@@ -171,7 +176,12 @@ impl Joined {
         self.basins.extend(look.basins);
         self.exits.extend(look.exits.iter().map(|e| Exit { from: e.from + base, to: e.to + base, ..*e }));
         self.passes.extend(look.passes.iter().map(|p| Pass { a: p.a + base, b: p.b + base, ..*p }));
-        Ok(self.faces.join(grid.place(core), look.overlap, base, &mut self.forest))
+        let goes_together = self.faces.join(grid.place(core), look.overlap, base, &mut self.forest);
+        if self.passes.len() > self.most_passes.max(FEW_PASSES) {
+            highest(&mut self.forest, &mut self.passes);
+            self.most_passes = 2 * self.passes.len();
+        }
+        Ok(goes_together)
     }
 
     /// What is kept, in bytes.

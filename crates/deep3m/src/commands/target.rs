@@ -64,13 +64,19 @@ impl Target {
         reopen(&self.made).into_diagnostic()
     }
 
-    /// Begins the output.
-    pub(crate) fn create(&self, spec: &VolumeSpec) -> Result<Box<dyn VolumeWriter>> {
+    /// Removes what is made so far, where that is a folder.
+    pub(crate) fn remove_made(&self) -> Result<()> {
         if self.is_moved() && self.made.exists() {
-            // What a killed process left.
             remove_folder_volume(&self.made, self.format).into_diagnostic()?;
             fs::remove_dir(&self.made).into_diagnostic()?;
         }
+        Ok(())
+    }
+
+    /// Begins the output.
+    pub(crate) fn create(&self, spec: &VolumeSpec) -> Result<Box<dyn VolumeWriter>> {
+        // What a killed process left.
+        self.remove_made()?;
         create_as(&self.made, self.format, spec, self.overwrite).into_diagnostic()
     }
 

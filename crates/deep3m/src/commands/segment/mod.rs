@@ -14,7 +14,7 @@ use deep3m_analyze::{
     AnalyzeError, Connectivity, SegmentConfig, SegmentMeans, SegmentStep, Segmentation, Watershed, Written,
     segment_with,
 };
-use deep3m_volume::{Region, Volume, VolumeSpec, VoxelSize, VoxelType, absolute, as_probabilities};
+use deep3m_volume::{Region, Volume, VolumeInfo, VolumeSpec, VoxelSize, VoxelType, absolute, as_probabilities};
 use miette::{IntoDiagnostic, Result};
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ Examples:
   deep3m segment result.zarr -o objects.precomputed --threshold auto --connectivity 6 --voxel-size 30,8,8
   deep3m segment result.zarr -o nuclei.zarr --watershed --h 400nm
   deep3m segment result.zarr -o objects.zarr --watershed probability --smooth 20nm --h 0.1
-  deep3m segment result.zarr -o objects.zarr --watershed --tune truth.tif --region 0:32,0:512,0:512 --tune-plot tuned.svg")]
+  deep3m segment result.zarr -o objects.zarr --watershed --tune truth.tif --region 0:32,0:512,0:512")]
 pub(crate) struct Args {
     /// Probability or mask
     probability: PathBuf,
@@ -87,9 +87,8 @@ pub(crate) struct Args {
     /// Find the settings whose objects agree best with these true ones: numbered labels of the same size, or of --region
     #[arg(long, value_name = "TRUTH", conflicts_with = "threshold")]
     tune: Option<PathBuf>,
-    /// What is best: the smallest adapted Rand error (rand), or the largest F1 of objects at an intersection over union of one
-    /// half (f1)
-    #[arg(long, value_enum, value_name = "SCORE", default_value = "rand", requires = "tune")]
+    /// What is best
+    #[arg(long, value_enum, value_name = "SCORE", default_value = "f1", requires = "tune")]
     by: Score,
     /// Draw the scores of all settings
     #[arg(long, value_name = "FILE.svg", requires = "tune")]
@@ -131,14 +130,21 @@ struct Done {
     tuned: Vec<Tried>,
 }
 
+/// The memory that may be taken.
+#[derive(Clone, Copy)]
+struct Budget {
+    bytes: u64,
+    /// Of these, what the open volume may keep decoded.
+    cache_bytes: u64,
+}
+
 /// The share of the memory that an open volume may keep decoded.
 const CACHE_SHARE: u64 = 8;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let budget = args.memory.bytes();
-    let cache_bytes = (budget / CACHE_SHARE).min(256 << 20);
-    let memory = budget - cache_bytes;
-    let volume = as_probabilities(open_limited(&args.probability, args.voxel_size, cache_bytes)?);
+    let bytes = args.memory.bytes();
+    let budget = Budget { bytes, cache_bytes: (bytes / CACHE_SHARE).min(256 << 20) };
+    let volume = as_probabilities(open_limited(&args.probability, args.voxel_size, budget.cache_bytes)?);
     let info = volume.info();
     let size = info.voxel_size;
     if !matches!(info.voxel_type, VoxelType::U8 | VoxelType::U16) {
@@ -171,7 +177,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let region = args.region.unwrap_or(Region::whole(info.extent));
     let mut tuned = Vec::new();
     if let Some(truth) = &args.tune {
-        (config, tuned) = tune::tune(args, truth, &volume, &config, parting, memory)?;
+        (config, tuned) = tune::tune(args, truth, &volume, &config, parting, budget)?;
     } else {
         config.level = args.threshold.unwrap_or(Threshold::Probability(0.5)).level(volume.as_ref(), region, one)?;
     }
@@ -181,7 +187,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let done = Done { found: None, threshold, connectivity, watershed, volume_um3: None, tuned };
         return if args.json { print_json(&done) } else { Ok(()) };
     };
-    let found = write(&volume, &config, &target, output, memory)?;
+    let found = write(&volume, &config, &target, output, budget)?;
     if found.objects == 0 {
         let why = "is the threshold too high, or is it a mask of 0 and 1 (--threshold 0.001)?";
         notice(&format!("{}: no object from a probability of {threshold:.3} on; {why}", info.path.display()));
@@ -200,7 +206,7 @@ fn write(
     config: &SegmentConfig,
     target: &Target,
     output: &Path,
-    memory: u64,
+    budget: Budget,
 ) -> Result<Segmentation> {
     let info = volume.info();
     let extent = config.extent(volume.as_ref()).into_diagnostic()?;
@@ -214,7 +220,8 @@ fn write(
     let mut scratch = output.as_os_str().to_owned();
     scratch.push(".scratch");
     let means = SegmentMeans {
-        memory: Some(memory),
+        memory: Some(budget.bytes),
+        besides: budget.cache_bytes.min(extent_bytes(info)),
         scratch: Some(scratch.into()),
         written: unfinished.as_mut().map(|log| log as &mut dyn Written),
     };
@@ -234,11 +241,22 @@ fn write(
     drop(writer);
     let found = match found {
         Err(AnalyzeError::Interrupted) => return Err(Interrupted.into()),
-        other => other.into_diagnostic()?,
+        Err(error) => {
+            if let Some(unfinished) = unfinished {
+                unfinished.give_up(target)?;
+            }
+            return Err(error).into_diagnostic();
+        }
+        Ok(found) => found,
     };
     target.take_place()?;
     unfinished.map_or(Ok(()), Unfinished::finish)?;
     Ok(found)
+}
+
+/// The bytes of a volume, decoded.
+fn extent_bytes(info: &VolumeInfo) -> u64 {
+    info.extent.checked_voxels().unwrap_or(u64::MAX).saturating_mul(info.voxel_type.bytes() as u64)
 }
 
 /// What was found, in a few lines.

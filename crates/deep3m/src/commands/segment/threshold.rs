@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use deep3m_analyze::{AnalyzeError, lowest_value, otsu_level};
 use deep3m_net::ModelDir;
-use deep3m_predict::RunIdentity;
+use deep3m_predict::ModelIdentity;
 use deep3m_volume::{Region, Volume, fs};
 use miette::{IntoDiagnostic, Result};
 use serde_json::Value;
@@ -63,16 +63,15 @@ impl Threshold {
 /// The best threshold of the validation of the model that made a prediction, and where the model lies; or why there is none. Of
 /// several networks, whose probabilities are averaged, the mean.
 fn of_model(prediction: &Path) -> Result<(f64, PathBuf), String> {
-    let run = provenance(prediction).ok_or("it does not say which model made it")?;
-    let run: RunIdentity = serde_json::from_value(run).map_err(|_| "it does not say which model made it")?;
-    let path = run.model.path;
+    let made_by = provenance(prediction).and_then(|model| serde_json::from_value::<ModelIdentity>(model).ok());
+    let ModelIdentity { path, weights } = made_by.ok_or("it does not say which model made it")?;
     let model = ModelDir::open(&path).map_err(|_| format!("its model is not in {}", path.display()))?;
     let mut thresholds = Vec::new();
     for (frames, entry) in &model.manifest.networks {
-        if run.model.weights.get(&frames.to_string()).is_some_and(|sha256| *sha256 != entry.sha256) {
+        if weights.get(&frames.to_string()).is_some_and(|sha256| *sha256 != entry.sha256) {
             return Err(format!("{} has been trained on since", path.display()));
         }
-        if run.model.weights.contains_key(&frames.to_string()) {
+        if weights.contains_key(&frames.to_string()) {
             thresholds.extend(entry.validation.get("best_threshold").and_then(Value::as_f64));
         }
     }
@@ -84,7 +83,7 @@ fn of_model(prediction: &Path) -> Result<(f64, PathBuf), String> {
     }
 }
 
-/// What made a prediction, as it says itself.
+/// The model that made a prediction, as it says itself.
 fn provenance(volume: &Path) -> Option<Value> {
     let json = |name: &str| {
         let text = fs::read_to_string(&volume.join(name)).ok()?;
@@ -93,7 +92,7 @@ fn provenance(volume: &Path) -> Option<Value> {
     let mut found = json("zarr.json").map(|mut json| json["attributes"]["deep3m"].take());
     found = found.or_else(|| json(".zattrs").map(|mut json| json["deep3m"].take()));
     found = found.or_else(|| json("info").map(|mut json| json["deep3m"].take()));
-    found.map(|mut found| found["run"].take()).filter(|run| !run.is_null())
+    found.map(|mut found| found["run"]["model"].take())
 }
 
 fn otsu(volume: &dyn Volume, region: Region) -> Result<u32> {

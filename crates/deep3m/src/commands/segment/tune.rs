@@ -12,7 +12,7 @@ use deep3m_volume::{InMemory, Region, Volume, VoxelType, Voxels, as_labels, fs, 
 use miette::{IntoDiagnostic, Result};
 use serde::Serialize;
 
-use super::{Args, Parting};
+use super::{Args, Budget, Parting};
 use crate::commands::memory::open_limited;
 use crate::console::{Progress, Unit, notice};
 use crate::interrupt::{self, Interrupted};
@@ -34,16 +34,14 @@ pub(super) enum Score {
 }
 
 impl Score {
-    /// The score of an agreement, and whether less is better.
-    fn of(self, agreement: &Agreement) -> f64 {
-        match self {
-            Self::Rand => agreement.adapted_rand_error,
-            Self::F1 => agreement.matches.first().map_or(0.0, |half| half.f1),
-        }
-    }
-
-    fn is_better(self, one: f64, other: f64) -> bool {
-        if self == Self::Rand { one < other } else { one > other }
+    /// Whether one agreement is better than another. Where the score is the same, as it often is with few objects, the mean
+    /// average precision says which; the adapted Rand error does not see what was found where nothing is.
+    fn is_better(self, one: &Tried, other: &Tried) -> bool {
+        let (score, than) = match self {
+            Self::Rand => (-one.adapted_rand_error, -other.adapted_rand_error),
+            Self::F1 => (one.f1, other.f1),
+        };
+        score > than || (score == than && one.mean_average_precision > other.mean_average_precision)
     }
 
     const fn name(self) -> &'static str {
@@ -65,7 +63,25 @@ pub(super) struct Tried {
     objects: u64,
     truth: u64,
     adapted_rand_error: f64,
+    /// Of objects, at an intersection over union of one half.
     f1: f64,
+    /// Over intersections over union from 0.5 to 0.95.
+    mean_average_precision: f64,
+}
+
+impl Tried {
+    fn new(config: &SegmentConfig, one: u32, found: &Agreement) -> Self {
+        Self {
+            threshold: f64::from(config.level) / f64::from(one),
+            connectivity: config.connectivity,
+            watershed: config.watershed,
+            objects: found.predicted,
+            truth: found.truth,
+            adapted_rand_error: found.adapted_rand_error,
+            f1: found.matches.first().map_or(0.0, |half| half.f1),
+            mean_average_precision: found.mean_average_precision,
+        }
+    }
 }
 
 /// The settings that agree best with the truth, and all that were tried. Those that are given are kept.
@@ -75,19 +91,19 @@ pub(super) fn tune(
     volume: &Arc<dyn Volume>,
     config: &SegmentConfig,
     parting: Option<Parting>,
-    memory: u64,
+    budget: Budget,
 ) -> Result<(SegmentConfig, Vec<Tried>)> {
-    let Compared { prediction, truth, memory } = read(args, truth, volume, memory)?;
+    let Compared { prediction, truth, besides } = read(args, truth, volume, budget)?;
     let one = prediction.info().voxel_type.full_scale() as u32;
     let extent = prediction.info().extent;
     let candidates = candidates(args, config, parting, one, prediction.info().voxel_size)?;
     let voxels = extent.checked_voxels().unwrap_or(0);
     let progress = Progress::new("tune", candidates.len() as u64 * voxels, Unit::Voxels);
-    let mut tried = Vec::with_capacity(candidates.len());
-    let mut best: Option<(usize, f64)> = None;
+    let mut tried: Vec<Tried> = Vec::with_capacity(candidates.len());
+    let mut best = None;
     for candidate in &candidates {
         let out = InMemory::new("objects", extent, Voxels::zeros(VoxelType::U32, extent.len()));
-        let means = SegmentMeans { memory: Some(memory), ..SegmentMeans::default() };
+        let means = SegmentMeans { memory: Some(budget.bytes), besides, ..SegmentMeans::default() };
         let mut go_on = |_, _| !interrupt::stop().load(Ordering::Relaxed);
         match segment_with(&prediction, &out, candidate, means, &mut go_on) {
             Err(AnalyzeError::Interrupted) => {
@@ -97,23 +113,15 @@ pub(super) fn tune(
             other => other.into_diagnostic()?,
         };
         let found = agreement(&out, &truth, None, Allowance::default(), &mut |_| true).into_diagnostic()?;
-        let score = args.by.of(&found);
-        if best.is_none_or(|(_, best)| args.by.is_better(score, best)) {
-            best = Some((tried.len(), score));
+        tried.push(Tried::new(candidate, one, &found));
+        let last = tried.len() - 1;
+        if best.is_none_or(|best| args.by.is_better(&tried[last], &tried[best])) {
+            best = Some(last);
         }
-        tried.push(Tried {
-            threshold: f64::from(candidate.level) / f64::from(one),
-            connectivity: candidate.connectivity,
-            watershed: candidate.watershed,
-            objects: found.predicted,
-            truth: found.truth,
-            adapted_rand_error: found.adapted_rand_error,
-            f1: Score::F1.of(&found),
-        });
         progress.advance(voxels);
     }
     progress.finish();
-    let (best, _) = best.ok_or_else(|| miette::miette!("--tune: nothing was tried"))?;
+    let best = best.ok_or_else(|| miette::miette!("--tune: nothing was tried"))?;
     if let Some(picture) = &args.tune_plot {
         let svg =
             chart(&tried, args.by).svg(900, 560).map_err(|why| miette::miette!("{}: {why}", picture.display()))?;
@@ -130,11 +138,11 @@ pub(super) fn tune(
 struct Compared {
     prediction: InMemory,
     truth: InMemory,
-    /// What of the memory is left.
-    memory: u64,
+    /// What all of this takes of the memory.
+    besides: u64,
 }
 
-fn read(args: &Args, truth: &Path, volume: &Arc<dyn Volume>, budget: u64) -> Result<Compared> {
+fn read(args: &Args, truth: &Path, volume: &Arc<dyn Volume>, budget: Budget) -> Result<Compared> {
     let truth = as_labels(open_limited(truth, None, 0)?);
     let (info, of_truth) = (volume.info(), truth.info());
     let region = args.region.unwrap_or(Region::whole(info.extent));
@@ -153,14 +161,15 @@ fn read(args: &Args, truth: &Path, volume: &Arc<dyn Volume>, budget: u64) -> Res
         .map_err(|error| error.wrap_err("--tune: give with --region the part of the prediction that the truth is of"));
     };
     let compared = region.extent.checked_voxels().unwrap_or(u64::MAX).saturating_mul(COMPARED_BYTES);
-    if compared > budget / 2 {
+    if compared > budget.bytes / 2 {
         miette::bail!(
             "--tune: found {} for the part that is compared; expected at most half of the memory, {}. Compare a smaller part with \
              --region, or give more --memory",
             memory::text(compared),
-            memory::text(budget / 2)
+            memory::text(budget.bytes / 2)
         );
     }
+    let besides = compared + budget.cache_bytes;
     let probabilities = volume.read(region).into_diagnostic()?.into_voxels();
     let mut prediction = InMemory::new(&info.path, region.extent, probabilities);
     if let Some(size) = info.voxel_size {
@@ -178,9 +187,9 @@ fn read(args: &Args, truth: &Path, volume: &Arc<dyn Volume>, budget: u64) -> Res
         let out = InMemory::new(&of_truth.path, region.extent, Voxels::zeros(VoxelType::U32, region.extent.len()));
         let whole = SegmentConfig { level: 1, ..SegmentConfig::default() };
         segment_with(&truth, &out, &whole, SegmentMeans::default(), &mut |_, _| true).into_diagnostic()?;
-        return Ok(Compared { prediction, truth: out, memory: budget - compared });
+        return Ok(Compared { prediction, truth: out, besides });
     }
-    Ok(Compared { prediction, truth, memory: budget - compared })
+    Ok(Compared { prediction, truth, besides })
 }
 
 /// All settings to try.
@@ -217,18 +226,19 @@ fn name(tried: &Tried) -> String {
 
 fn table(tried: &[Tried], best: usize, by: Score) -> String {
     use std::fmt::Write as _;
-    let mut text = "threshold  connectivity         h  objects  adapted Rand error     F1\n".to_owned();
+    let mut text = "threshold  connectivity         h  objects  adapted Rand error     F1  mean precision\n".to_owned();
     for (i, t) in tried.iter().enumerate() {
         let h = t.watershed.map_or("-".to_owned(), |watershed| format!("{:.2}", watershed.h));
         let mark = if i == best { "  best" } else { "" };
         let _ = writeln!(
             text,
-            "    {:.3}  {:>12}  {h:>8}  {:>7}  {:>18.4}  {:.3}{mark}",
+            "    {:.3}  {:>12}  {h:>8}  {:>7}  {:>18.4}  {:.3}  {:>14.3}{mark}",
             t.threshold,
             t.connectivity.neighbours(),
             t.objects,
             t.adapted_rand_error,
-            t.f1
+            t.f1,
+            t.mean_average_precision
         );
     }
     let t = &tried[best];

@@ -22,6 +22,8 @@ pub(super) struct Unfinished {
     /// What was found when the boxes were written.
     objects: Option<u64>,
     boxes: HashSet<String>,
+    /// Whether any box is written.
+    any: bool,
     /// The length of the first line.
     head: u64,
 }
@@ -60,6 +62,15 @@ impl Unfinished {
         fs::remove_file(&path).into_diagnostic()
     }
 
+    /// After an error: what is written stays, for a run that goes on; where nothing is, nothing stays.
+    pub(super) fn give_up(self, target: &Target) -> Result<()> {
+        if self.any {
+            return Ok(());
+        }
+        target.remove_made()?;
+        self.finish()
+    }
+
     fn open(made: &Path) -> Result<Self> {
         let mut path = made.as_os_str().to_owned();
         path.push(".log");
@@ -73,7 +84,7 @@ impl Unfinished {
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             miette::bail!("{}: another process is writing it; wait for it, or choose another name", made.display());
         }
-        Ok(Self { path, file, objects: None, boxes: HashSet::new(), head: 0 })
+        Ok(Self { path, file, objects: None, boxes: HashSet::new(), any: false, head: 0 })
     }
 
     /// Whether the log begins with a line.
@@ -92,6 +103,7 @@ impl Unfinished {
         let mut lines = text[..whole].lines();
         self.objects = lines.next().and_then(|line| line.parse().ok());
         self.boxes = lines.map(str::to_owned).collect();
+        self.any = !self.boxes.is_empty();
         self.cut(self.head + whole as u64).into_diagnostic()
     }
 
@@ -131,6 +143,7 @@ impl Written for Unfinished {
     }
 
     fn add(&mut self, part: Region) -> Result<(), AnalyzeError> {
+        self.any = true;
         Ok(self.append(&format!("{part}\n"))?)
     }
 }
