@@ -110,7 +110,7 @@ fn what_is_there_stays_and_what_makes_no_sense_is_said() {
     assert!(refused.contains("thesis.txt"), "{refused}");
     assert!(here.join("mine.zarr/thesis.txt").exists());
     for (words, expected) in [
-        (vec!["segment", "p.zarr", "-o", "p.zarr"], "is the volume to segment"),
+        (vec!["segment", "p.zarr", "-o", "p.zarr"], "is read by this command"),
         (vec!["segment", "p.zarr", "-o", "folder"], "without labels of 32 bits"),
         (vec!["segment", "p.zarr", "-o", "s3://lab/o.zarr"], "deep3m convert"),
         (vec!["segment", "o.zarr", "-o", "x.zarr"], "32-bit"),
