@@ -113,8 +113,8 @@ proptest! {
         let (labels, mask): (Vec<u8>, Vec<u8>) = values.into_iter().unzip();
         let labels = InMemory::new("l", extent, Voxels::U8(labels)).sized(SIZE);
         let mask = InMemory::new("m", extent, Voxels::U8(mask));
-        let from = Index::new(0, start.min(extent.y - 1), 0);
-        let region = Region::new(from, Extent::new(extent.z, extent.y - from.y, extent.x));
+        let from = Index::new(start.min(extent.z - 1), start.min(extent.y - 1), 0);
+        let region = Region::new(from, Extent::new(extent.z - from.z, extent.y - from.y, extent.x));
         let config = config(window, Some(step), &Axis::ALL);
         let walk = |block, at_once| Walk { region, block, halo: Extent::new(0, 0, 0), at_once };
         let in_blocks = |walk: Walk| objects_in(&labels, Some(&mask), &config, SIZE, &walk, &mut |_| true).unwrap();
