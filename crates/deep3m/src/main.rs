@@ -26,7 +26,8 @@ Examples:
   deep3m train images/ labels/ -o model            train on a labelled stack
   deep3m predict model volume.tif -o result.zarr   probability of every voxel
   deep3m evaluate result.zarr truth/               how good it is
-  deep3m segment result.zarr -o objects.zarr       each object with a number of its own"
+  deep3m segment result.zarr -o objects.zarr       each object with a number of its own
+  deep3m mesh objects.zarr -o objects.glb          their surfaces"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -43,6 +44,7 @@ enum Command {
     Plan(Box<commands::plan::Args>),
     Evaluate(commands::evaluate::Args),
     Segment(commands::segment::Args),
+    Mesh(commands::mesh::Args),
     Convert(commands::convert::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => commands::plan::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Segment(args) => commands::segment::run(&args),
+        Command::Mesh(args) => commands::mesh::run(&args),
         Command::Convert(args) => commands::convert::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Export(args) => commands::export::run(&args),

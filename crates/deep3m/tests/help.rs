@@ -28,6 +28,7 @@ fn of_every_command() {
         "submit aws-batch",
         "evaluate",
         "segment",
+        "mesh",
         "convert",
         "plan",
         "plan predict",
