@@ -27,7 +27,8 @@ Examples:
   deep3m predict model volume.tif -o result.zarr   probability of every voxel
   deep3m evaluate result.zarr truth/               how good it is
   deep3m segment result.zarr -o objects.zarr       each object with a number of its own
-  deep3m measure objects.zarr -o objects.csv       how large each object is, and where"
+  deep3m measure objects.zarr -o objects.csv       how large each object is, and where
+  deep3m mesh objects.zarr -o objects.glb          their surfaces"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -52,6 +53,7 @@ enum Command {
     Density(commands::density::Args),
     Contacts(commands::contacts::Args),
     Count(commands::count::Args),
+    Mesh(commands::mesh::Args),
     Convert(commands::convert::Args),
     Import(commands::import::Args),
     Export(commands::export::Args),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Density(args) => commands::density::run(&args),
         Command::Contacts(args) => commands::contacts::run(&args),
         Command::Count(args) => commands::count::run(&args),
+        Command::Mesh(args) => commands::mesh::run(&args),
         Command::Convert(args) => commands::convert::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Export(args) => commands::export::run(&args),

@@ -36,6 +36,7 @@ fn of_every_command() {
         "density",
         "contacts",
         "count",
+        "mesh",
         "convert",
         "plan",
         "plan predict",

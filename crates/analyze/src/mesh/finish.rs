@@ -19,6 +19,9 @@ pub(super) struct Finish<'a> {
     pub(super) start: [u64; 3],
 }
 
+/// Triangles of which nobody needs fewer.
+const SMALL: usize = 500;
+
 impl Finish<'_> {
     /// Joins, smooths and simplifies the surface of an object of so many voxels.
     pub(super) fn object(&self, id: u32, voxels: u64, pieces: Vec<Piece>) -> ObjectMesh {
@@ -61,7 +64,11 @@ impl Finish<'_> {
             if levels.last().is_some_and(|finer| 4 * triangles.len() > 3 * finer.mesh.triangles.len()) {
                 break;
             }
+            let small = triangles.len() <= SMALL;
             levels.push(level(&places, triangles, simplifier.error()));
+            if small {
+                break;
+            }
         }
         ObjectMesh { id, voxels, levels }
     }

@@ -14,6 +14,7 @@ pub(crate) mod import;
 mod labels;
 pub(crate) mod measure;
 pub(crate) mod memory;
+pub(crate) mod mesh;
 pub(crate) mod model;
 pub(crate) mod overlay;
 pub(crate) mod phantom;
