@@ -93,7 +93,7 @@ pub(super) fn candidates(
                     .and_then(|other| response.index(other))
                     .is_some_and(|j| response.gain[j] > gain || (response.gain[j] == gain && *by < [0, 0, 0]))
             };
-            if share >= least && share > 0.0 && !around.places.iter().any(beaten) {
+            if share >= least && share > 0.0 && seen(field, at, share) && !around.places.iter().any(beaten) {
                 let template = &templates.all[usize::from(response.template[i])];
                 let mut centre = [0.0, between(&response, at, 1), between(&response, at, 2)];
                 centre[0] = if templates.all.len() > 1 { template.offset } else { between(&response, at, 0) };
@@ -110,6 +110,20 @@ pub(super) fn candidates(
         }
     }
     found
+}
+
+/// Whether an object is seen in its own section: the pixels around its centre have at least a quarter of what it should have.
+///
+/// A ball that fits the sections before and behind a place can fit there, too, where it lies between two sections.
+fn seen(field: &Field, [z, y, x]: [usize; 3], share: f32) -> bool {
+    let near = |v: usize, i: usize| v.saturating_sub(1)..(v + 2).min(field.size[i]);
+    let (mut sum, mut pixels) = (0.0, 0.0);
+    for y in near(y, 1) {
+        for &value in &field.row(z, y)[near(x, 2)] {
+            (sum, pixels) = (sum + value, pixels + 1.0);
+        }
+    }
+    sum >= 0.25 * share * pixels
 }
 
 fn beside(at: [usize; 3], by: [i64; 3]) -> Option<[usize; 3]> {

@@ -19,6 +19,8 @@ const SAMPLE: f64 = 2_097_152.0;
 const SAMPLES: usize = 2;
 /// From one diameter that is tried to the next: a quarter of a doubling.
 const STEP: f64 = 1.189_207_115_002_721;
+/// A measured diameter that differs so much, as a logarithm, makes a diameter a third as likely.
+const TOLERANCE: f64 = 0.15;
 /// The smallest diameter that is tried, in pixels of a section.
 const LEAST: f64 = 3.0;
 
@@ -73,11 +75,12 @@ pub fn learn_diameter(
     if samples.is_empty() || diameters.is_empty() {
         return Ok(None);
     }
-    let Some(coarse) = agreed(&tried(&diameters)?) else { return Ok(None) };
+    let Some(coarse) = likeliest(&tried(&diameters)?) else { return Ok(None) };
     // Once more in smaller steps around it.
     let finer: Vec<f64> =
         (-3..=3).map(|i| coarse * STEP.powf(f64::from(i) / 3.0)).filter(|&d| d >= 2.0 * pixel && d <= most).collect();
-    Ok(agreed(&tried(&finer)?).or(Some(coarse)))
+    let finer = tried(&finer)?;
+    Ok(agreed(&finer).or_else(|| likeliest(&finer)).or(Some(coarse)))
 }
 
 /// What balls of a diameter are on the samples.
@@ -105,8 +108,22 @@ impl Tried {
     }
 }
 
-/// The diameter at which objects are found as large as they are sought: with a smaller one they are found larger, with a larger one
-/// smaller. Of several (vesicles, and clouds of them) the one that explains most.
+/// The diameter that explains most and is measured again. Both are needed: small balls explain the noise, but are measured
+/// larger; so do balls as large as a cloud of objects, but they explain less.
+fn likeliest(all: &[Tried]) -> Option<f64> {
+    let mut best: Option<(f64, f64)> = None;
+    for tried in all {
+        let Some(excess) = tried.excess() else { continue };
+        let score = tried.explained * (-(excess / TOLERANCE).powi(2)).exp();
+        if best.is_none_or(|(most, _)| score > most) {
+            best = Some((score, tried.diameter));
+        }
+    }
+    best.map(|(_, diameter)| diameter)
+}
+
+/// The diameter at which objects are measured as large as they are sought, between those that were tried: smaller balls are
+/// measured larger, larger ones smaller. Where that happens more than once, the one that explains most.
 fn agreed(all: &[Tried]) -> Option<f64> {
     let mut best: Option<(f64, f64)> = None;
     for pair in all.windows(2) {
