@@ -9,9 +9,9 @@ use rayon::prelude::*;
 use super::finding::{Code, Finding};
 use super::labels::Mixed;
 use super::section::greys;
-use crate::tiles::Tiles;
 use crate::AnalyzeError;
 use crate::labels::{Label, LabelRule};
+use crate::tiles::Tiles;
 
 /// Labels are moved by up to so many pixels.
 const FARTHEST: i64 = 16;
@@ -112,7 +112,8 @@ fn look(
     if borders.is_empty() {
         return Ok(None);
     }
-    let mut sums = Sums { moved: vec![0.0; SIDE * SIDE], sections: [0.0; 3], means: [0.0; 3], pixels: borders.len() as u64 };
+    let mut sums =
+        Sums { moved: vec![0.0; SIDE * SIDE], sections: [0.0; 3], means: [0.0; 3], pixels: borders.len() as u64 };
     for (i, z) in [mixed.z.saturating_sub(1), mixed.z, (mixed.z + 1).min(depth - 1)].into_iter().enumerate() {
         let (gradient, mean) = gradient(&images.read(around(z))?, height, width);
         sums.means[i] = mean;
@@ -173,7 +174,8 @@ fn gradient(block: &Block, height: usize, width: usize) -> (Vec<f32>, f64) {
 impl Fit {
     /// The move of the labels that fits best: rows, columns.
     fn best(&self) -> (i64, i64, f64) {
-        let (at, value) = self.moved.iter().enumerate().fold((0, f64::MIN), |best, (i, &v)| if v > best.1 { (i, v) } else { best });
+        let (at, value) =
+            self.moved.iter().enumerate().fold((0, f64::MIN), |best, (i, &v)| if v > best.1 { (i, v) } else { best });
         ((at / SIDE) as i64 - FARTHEST, (at % SIDE) as i64 - FARTHEST, value)
     }
 
@@ -191,7 +193,8 @@ impl Fit {
                 "labels fit the images better when they are moved by {y} rows and {x} columns: at their borders grey values \
                  change {of:.0} % more than elsewhere, where they lie now {found:.0} %"
             );
-            let fix = "look at them on top of each other; export images and labels again from the same program, uncropped";
+            let fix =
+                "look at them on top of each other; export images and labels again from the same program, uncropped";
             return Some(Finding::warning(Code::LabelsShifted, apart, "pixels", message, fix));
         }
         let [before, at, behind] = self.sections;
@@ -212,7 +215,13 @@ impl Fit {
     /// The best move and how clear it is, for the summary.
     pub(super) fn figures(&self) -> FitFigures {
         let (y, x, best) = self.best();
-        FitFigures { move_rows: y, move_columns: x, gradient_there: best, gradient: self.moved[SIDE * SIDE / 2], pixels: self.pixels }
+        FitFigures {
+            move_rows: y,
+            move_columns: x,
+            gradient_there: best,
+            gradient: self.moved[SIDE * SIDE / 2],
+            pixels: self.pixels,
+        }
     }
 }
 

@@ -6,8 +6,10 @@ mod fit;
 mod images;
 mod labels;
 mod names;
+mod picture;
 pub(crate) mod robust;
 pub(crate) mod section;
+mod sections;
 mod shift;
 
 #[cfg(test)]
@@ -141,7 +143,9 @@ fn check_labels(
     let read = match labels::read(labels, budget, progress) {
         Ok(read) => read,
         Err(AnalyzeError::Volume(error)) => match *error {
-            VolumeError::Malformed { place, found, expected } if !place.part.is_empty() && expected.contains("label") => {
+            VolumeError::Malformed { place, found, expected }
+                if !place.part.is_empty() && expected.contains("label") =>
+            {
                 let message = format!("{}: {found} is no label; expected {expected}", place.part);
                 let fix = "are images and labels in the wrong order? Labels come second, and are whole numbers";
                 findings.push(Finding::error(Code::LabelValues, 0.0, "values", message, fix));

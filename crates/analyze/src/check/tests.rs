@@ -86,7 +86,8 @@ fn sound_data_are_silent() {
 
 #[test]
 fn damaged_sections_are_found_where_they_are() {
-    let damage: [(Code, fn(&mut [f32])); 6] = [
+    type Spoil = fn(&mut [f32]);
+    let damage: [(Code, Spoil); 6] = [
         (Code::Blank, |s| s.fill(0.0)),
         (Code::Dark, |s| s.iter_mut().for_each(|v| *v *= 0.6)),
         (Code::Bright, |s| s.iter_mut().for_each(|v| *v += 50.0)),
@@ -176,7 +177,8 @@ fn labels_that_lie_elsewhere_are_found_with_the_move_that_helps() {
 
 #[test]
 fn unclear_labels_are_errors_and_lopsided_ones_warnings() {
-    let codes = |labels| found_in_labels(labels).into_iter().map(|f| (f.severity, f.code, f.sections)).collect::<Vec<_>>();
+    let codes =
+        |labels| found_in_labels(labels).into_iter().map(|f| (f.severity, f.code, f.sections)).collect::<Vec<_>>();
     let three: Vec<u8> = labels().iter().enumerate().map(|(i, v)| if i % 150 < 20 { 9 } else { *v }).collect();
     assert_eq!(codes(three.clone())[0], (Severity::Error, Code::LabelValues, None));
     let config = CheckConfig { foreground: Some(1), ignore: Some(9) };

@@ -108,7 +108,8 @@ impl EnhanceConfig {
         }
         let others = matched || self.contrast.is_some() || self.denoise.is_some() || self.clahe.is_some();
         if self.like_cdeep3m2 && others {
-            let expected = "none of match, contrast, denoise and clahe beside it: it has contrast and denoising of its own";
+            let expected =
+                "none of match, contrast, denoise and clahe beside it: it has contrast and denoising of its own";
             return fail("like cdeep3m2", "with other steps".into(), expected);
         }
         Ok(())

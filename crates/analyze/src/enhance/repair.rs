@@ -24,7 +24,8 @@ impl Repaired {
     /// Sections that are not there, or when none is left.
     pub(super) fn new(below: Arc<dyn Volume>, sections: &[u64]) -> Result<Self, AnalyzeError> {
         let depth = below.info().extent.z;
-        let wrong = |found: String, expected: String| AnalyzeError::Setting { name: "sections to repair", found, expected };
+        let wrong =
+            |found: String, expected: String| AnalyzeError::Setting { name: "sections to repair", found, expected };
         if let Some(z) = sections.iter().find(|z| **z >= depth) {
             return Err(wrong(format!("section {z}"), format!("sections from 0 to {}", depth.saturating_sub(1))));
         }
@@ -90,19 +91,16 @@ impl Volume for Repaired {
         while z < end {
             let mut part = region;
             part.start.z = z;
-            let (depth, sections) = match self.bad.get(&z) {
-                Some(&pair) => {
-                    part.extent.z = 1;
-                    (1, self.between(z, pair, part)?)
-                }
-                None => {
-                    let next = self.bad.range(z..end).next().map_or(end, |(z, _)| *z);
-                    part.extent.z = next - z;
-                    (next - z, self.below.read(part)?)
-                }
+            let sections = if let Some(&pair) = self.bad.get(&z) {
+                part.extent.z = 1;
+                self.between(z, pair, part)?
+            } else {
+                let next = self.bad.range(z..end).next().map_or(end, |(z, _)| *z);
+                part.extent.z = next - z;
+                self.below.read(part)?
             };
             block.paste(Index::new(z - first, 0, 0), &sections, Region::whole(sections.extent()));
-            z += depth;
+            z += sections.extent().z;
         }
         Ok(block)
     }

@@ -29,11 +29,7 @@ pub fn write_enhanced(
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(), AnalyzeError> {
     let walk = blocks(volume, writer.grain(), config.like_cdeep3m2, budget)?;
-    walk.run(
-        |part| Ok(volume.read(part.core)?),
-        |part, block| Ok(writer.write(part.core.start, &block)?),
-        progress,
-    )?;
+    walk.run(|part| Ok(volume.read(part.core)?), |part, block| Ok(writer.write(part.core.start, &block)?), progress)?;
     Ok(writer.finish()?)
 }
 
@@ -47,7 +43,9 @@ fn blocks(volume: &dyn Volume, grain: Extent, whole_sections: bool, budget: u64)
         for side in SIDES {
             let along = |wanted: u64, grain: u64| (wanted / grain.max(1)).max(1).saturating_mul(grain.max(1));
             let (y, x) = if whole_sections { (info.extent.y, info.extent.x) } else { (side.y, side.x) };
-            let up = |size: u64, grain: u64| if whole_sections { size.max(1).next_multiple_of(grain.max(1)) } else { along(size, grain) };
+            let up = |size: u64, grain: u64| {
+                if whole_sections { size.max(1).next_multiple_of(grain.max(1)) } else { along(size, grain) }
+            };
             let (y, x) = (up(y, grain.y), up(x, grain.x));
             // Where a grain is a whole section, fewer of them.
             let sections = (SIDES[0].len() as u64 / y.saturating_mul(x).max(1)).clamp(1, side.z);

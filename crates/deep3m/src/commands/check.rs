@@ -199,14 +199,18 @@ const KINDS: [(&str, &[Code]); 8] = [
     ("no section is empty, dark, bright or faint", &[Code::Blank, Code::Dark, Code::Bright, Code::Faint]),
     ("no section is blurred", &[Code::Blurred]),
     ("no section is shifted", &[Code::Shifted]),
-    (
-        "grey values are sound",
-        &[Code::NotGrey, Code::NotFinite, Code::FewGreys, Code::NarrowRange, Code::Saturated],
-    ),
+    ("grey values are sound", &[Code::NotGrey, Code::NotFinite, Code::FewGreys, Code::NarrowRange, Code::Saturated]),
     ("the voxel size is stated", &[Code::NoVoxelSize, Code::OddVoxelSize]),
     (
         "label values are clear and balanced",
-        &[Code::LabelValues, Code::OneClass, Code::Imbalance, Code::Unlabelled, Code::RepeatedLabels, Code::SizesDiffer],
+        &[
+            Code::LabelValues,
+            Code::OneClass,
+            Code::Imbalance,
+            Code::Unlabelled,
+            Code::RepeatedLabels,
+            Code::SizesDiffer,
+        ],
     ),
     ("labels lie on the structures", &[Code::LabelsShifted]),
 ];

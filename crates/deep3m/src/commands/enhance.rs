@@ -58,7 +58,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "S", value_parser = parse::positive, default_value = "1", requires = "denoise",
           help_heading = "Steps, in this order")]
     strength: f64,
-    /// Raise contrast where it is low (CLAHE), in N × N parts of each section [default: 8]
+    /// Raise contrast where it is low (CLAHE), in N × N parts of each section; 8 where N is not given
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "8",
           value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Steps, in this order")]
     clahe: Option<u32>,
@@ -173,9 +173,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         like_cdeep3m2: args.like.is_some(),
     };
     if args.repair.is_none() && reference.is_none() && config == EnhanceConfig::default() {
-        miette::bail!("nothing to do: give at least one of --repair, --even, --match, --contrast, --denoise, --clahe, --like");
+        miette::bail!(
+            "nothing to do: give at least one of --repair, --even, --match, --contrast, --denoise, --clahe, --like"
+        );
     }
-    let inputs: Vec<&Path> = [Some(&args.volume), args.match_to.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
+    let inputs: Vec<&Path> =
+        [Some(&args.volume), args.match_to.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
     let target = Target::of_image(&args.output, &inputs, args.overwrite)?;
     // The volume and the one to match.
     let budget = budget.saturating_sub(2 * cache_bytes);
@@ -251,7 +254,9 @@ fn describe(report: &Enhancement, args: &Args) -> String {
             }
         });
     }
-    lines.extend(report.largest_change.map(|change| format!("evened: sections changed by up to {change:.1} grey values")));
+    lines.extend(
+        report.largest_change.map(|change| format!("evened: sections changed by up to {change:.1} grey values")),
+    );
     lines.extend(args.match_to.as_ref().map(|path| format!("matched to {}", path.display())));
     lines.extend(report.contrast.map(|(low, high)| format!("contrast: {low} is black, {high} is white")));
     lines.extend(report.noise.map(|noise| format!("noise before: standard deviation {noise:.2} grey values")));
