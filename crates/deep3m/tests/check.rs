@@ -59,7 +59,7 @@ fn a_sound_phantom_passes_and_damage_is_named_with_its_section() {
     let mut images = bytes(&here.join("p/images.zarr"));
     images[5 * SECTION..6 * SECTION].fill(0);
     images.copy_within(11 * SECTION..12 * SECTION, 12 * SECTION);
-    images[15 * SECTION..16 * SECTION].rotate_right(160 * 9 + 8);
+    images[15 * SECTION..16 * SECTION].rotate_right(160 * 14 + 12);
     for name in ["damaged.tif", "damaged.zarr", "damaged"] {
         write(&here.join(name), EXTENT, Voxels::U8(images.clone()));
         let words = ["check", name, "p/mitochondria.zarr", "--json", "--memory", "150MB", "--voxel-size", "30,8,8"];

@@ -22,7 +22,7 @@ pub(super) fn voxel_size(size: Option<VoxelSize>) -> Vec<Finding> {
     if z_nm == y_nm && y_nm == x_nm && [1.0, 1000.0, 1e6].contains(&z_nm) {
         return odd(z_nm, "nm", "looks like a program's default, not a measurement".into());
     }
-    if longest < 0.1 || longest > 1e6 {
+    if !(0.1..=1e6).contains(&longest) {
         return odd(longest, "nm", "is it in another unit?".into());
     }
     if (y_nm / x_nm - 1.0).abs() > 0.01 {

@@ -1,18 +1,16 @@
-//! The images: each section for itself, and against its neighbours.
+//! The images, gone through once: each section for itself, and against the one before.
 
-use std::collections::BTreeMap;
-
-use deep3m_volume::{Block, Extent, Region, Volume, VoxelType};
+use deep3m_volume::{Block, Extent, Region, Volume};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::finding::{Code, Finding};
-use super::robust::Usual;
-use super::section::{self, Picture, Sums, measure, step};
+use super::picture::{Picture, step};
+use super::section::{self, Sums, measure};
 use super::shift::{Correlator, Shift};
 use crate::AnalyzeError;
 use crate::histogram::Histogram;
 use crate::tiles::Tiles;
+<<<<<<< HEAD
 
 /// Standard deviations (robust ones) from which a section stands out.
 const FAR: f64 = 6.0;
@@ -34,6 +32,8 @@ const SAME: f64 = 0.999;
 const SATURATED: f64 = 0.05;
 /// A jump is from so many times the usual difference between neighbours on.
 const JUMP: f64 = 1.5;
+=======
+>>>>>>> check
 
 /// What was measured of a section.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub struct SectionFigures {
 /// What was measured of all sections.
 pub(super) struct Measured {
     pub(super) figures: Vec<SectionFigures>,
-    sums: Vec<Sums>,
+    pub(super) sums: Vec<Sums>,
     /// Sums over all sections.
     pub(super) all: Sums,
     /// How often each value occurs, for whole numbers of up to 16 bits.
@@ -173,6 +173,7 @@ fn figure(section: u64, sums: &Sums, pair: Option<&Pair>, step: u64) -> SectionF
         clarity: shift.map(|s| s.clarity),
     }
 }
+<<<<<<< HEAD
 
 impl Measured {
     /// What stands out.
@@ -451,3 +452,5 @@ pub(super) fn runs(bad: &[bool], mut say: impl FnMut(usize, usize)) {
 fn list(first: usize, last: usize) -> String {
     if first == last { first.to_string() } else { format!("{first}-{last}") }
 }
+=======
+>>>>>>> check

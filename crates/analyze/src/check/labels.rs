@@ -6,8 +6,12 @@ use deep3m_volume::{Block, Extent, Region, Volume};
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Code, Finding};
-use super::images::runs;
+use super::robust::median;
 use super::section::hashed;
+<<<<<<< HEAD
+=======
+use super::sections::runs;
+>>>>>>> check
 use crate::AnalyzeError;
 use crate::error::ValueCounts;
 use crate::labels::{Label, LabelRule};
@@ -18,6 +22,8 @@ const PER_SECTION: usize = 64;
 /// Shares of foreground outside of these are remarkable.
 const RARE: f64 = 0.001;
 const MOST: f64 = 0.6;
+/// Less than this share of the usual foreground, and the structure may end here.
+const ENDS: f64 = 0.3;
 
 /// What the labels of a volume are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -187,7 +193,7 @@ impl Read {
         let mut found = Vec::new();
         if rule.is_some() {
             self.balance(&figures, foreground, labelled, &mut found);
-            self.unlabelled(&figures, &mut found);
+            unlabelled(&figures, &mut found);
         }
         self.repeated(&mut found);
         (figures, found)
@@ -206,7 +212,8 @@ impl Read {
             found.push(Finding::error(Code::OneClass, 1.0, "of the labelled voxels", message, fix));
         } else if share < RARE {
             let message = format!("{percent:.3} % of the voxels are foreground: little to learn from");
-            let fix = "label more of the structure, or train on the part that has it (--region of deep3m convert)";
+            let fix =
+                "label more of the structure, or train on the part that has it (deep3m convert --region cuts it out)";
             found.push(Finding::warning(Code::Imbalance, share, "of the labelled voxels", message, fix));
         } else if share > MOST {
             let message = format!("{percent:.1} % of the voxels are foreground");
@@ -215,23 +222,6 @@ impl Read {
             let fix = format!("if the other value is what is looked for, name it{other}");
             found.push(Finding::warning(Code::Imbalance, share, "of the labelled voxels", message, fix));
         }
-    }
-
-    /// Sections without foreground, where the others have plenty: an annotator who stopped, or skipped one.
-    fn unlabelled(&self, figures: &LabelFigures, found: &mut Vec<Finding>) {
-        let with: Vec<f64> = figures.sections.iter().copied().filter(|&s| s > 0.0).collect();
-        let usual = super::robust::median(with.clone());
-        // A section's own edge of what is rare: some voxels of 1000 are there by chance or not.
-        if usual < 0.002 || with.len() * 2 < figures.sections.len() {
-            return;
-        }
-        let empty: Vec<bool> = figures.sections.iter().map(|&s| s == 0.0).collect();
-        runs(&empty, |first, last| {
-            let message = format!("no foreground; other sections have {:.1} % of it", 100.0 * usual);
-            let fix = "label it, or mark its voxels as unlabelled with a value of their own and --ignore V";
-            let finding = Finding::warning(Code::Unlabelled, 0.0, "of the voxels", message, fix);
-            found.push(finding.at(first as u64, last as u64));
-        });
     }
 
     fn repeated(&self, found: &mut Vec<Finding>) {
@@ -247,4 +237,26 @@ impl Read {
             found.push(finding.at(first as u64, last as u64));
         });
     }
+}
+
+/// Sections without foreground, where the others have plenty: an annotator who stopped, or skipped one.
+fn unlabelled(figures: &LabelFigures, found: &mut Vec<Finding>) {
+    let with: Vec<f64> = figures.sections.iter().copied().filter(|&s| s > 0.0).collect();
+    let usual = median(with.clone());
+    // A section's own edge of what is rare: some voxels of 1000 are there by chance or not.
+    if usual < 0.002 || with.len() * 2 < figures.sections.len() {
+        return;
+    }
+    let empty: Vec<bool> = figures.sections.iter().map(|&s| s == 0.0).collect();
+    // A structure that ends grows thin before.
+    let plenty = |z: Option<usize>| z.and_then(|z| figures.sections.get(z)).is_none_or(|&s| s >= ENDS * usual);
+    runs(&empty, |first, last| {
+        if !(plenty(first.checked_sub(1)) && plenty(Some(last + 1))) {
+            return;
+        }
+        let message = format!("no foreground; other sections have {:.1} % of it", 100.0 * usual);
+        let fix = "label it, or mark its voxels as unlabelled with a value of their own and --ignore V";
+        let finding = Finding::warning(Code::Unlabelled, 0.0, "of the voxels", message, fix);
+        found.push(finding.at(first as u64, last as u64));
+    });
 }

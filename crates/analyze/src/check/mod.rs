@@ -6,8 +6,10 @@ mod fit;
 mod images;
 mod labels;
 mod names;
+mod picture;
 pub(crate) mod robust;
 pub(crate) mod section;
+mod sections;
 mod shift;
 
 #[cfg(test)]

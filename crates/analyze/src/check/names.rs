@@ -9,13 +9,13 @@ use super::finding::{Code, Finding};
 /// Gaps that are named; a folder with more of them is numbered in some other way.
 const MOST_GAPS: usize = 20;
 
-/// Slices that are numbered throughout: `before` the number, `behind` it, the numbers in order.
+/// Slices that are numbered throughout: what is `before` the number, `behind` it, all numbers in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Numbers {
     before: String,
     behind: String,
     digits: usize,
-    numbers: Vec<u64>,
+    all: Vec<u64>,
 }
 
 impl Numbers {
@@ -25,7 +25,7 @@ impl Numbers {
             return None;
         }
         let names: Vec<String> = fs::list(&info.path).ok()?.iter().filter_map(|path| slice_name(path)).collect();
-        Self::in_names(&names).filter(|n| n.numbers.len() as u64 == info.extent.z)
+        Self::in_names(&names).filter(|n| n.all.len() as u64 == info.extent.z)
     }
 
     /// `None` unless all names differ in one number alone.
@@ -35,9 +35,9 @@ impl Numbers {
         if split.iter().any(|s| s.0 != before || s.2 != behind) {
             return None;
         }
-        let mut numbers: Vec<u64> = split.iter().map(|s| s.1.parse().ok()).collect::<Option<_>>()?;
-        numbers.sort_unstable();
-        Some(Self { before: before.into(), behind: behind.into(), digits: digits.len(), numbers })
+        let mut all: Vec<u64> = split.iter().map(|s| s.1.parse().ok()).collect::<Option<_>>()?;
+        all.sort_unstable();
+        Some(Self { before: before.into(), behind: behind.into(), digits: digits.len(), all })
     }
 
     fn name(&self, number: u64) -> String {
@@ -46,7 +46,7 @@ impl Numbers {
 
     /// The usual distance of neighbours: 1, or 10 where every tenth section was kept.
     fn step(&self) -> Option<u64> {
-        let mut steps: Vec<u64> = self.numbers.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mut steps: Vec<u64> = self.all.windows(2).map(|pair| pair[1] - pair[0]).collect();
         steps.sort_unstable();
         steps.get(steps.len() / 2).copied().filter(|&step| step > 0)
     }
@@ -54,8 +54,8 @@ impl Numbers {
     /// Numbers that are missing.
     pub(super) fn gaps(&self) -> Vec<Finding> {
         let Some(step) = self.step() else { return Vec::new() };
-        let gaps: Vec<(usize, u64, u64)> = (1..self.numbers.len())
-            .map(|i| (i, self.numbers[i - 1], self.numbers[i]))
+        let gaps: Vec<(usize, u64, u64)> = (1..self.all.len())
+            .map(|i| (i, self.all[i - 1], self.all[i]))
             .filter(|(_, before, behind)| behind - before > step)
             .collect();
         if gaps.len() > MOST_GAPS {
@@ -77,15 +77,15 @@ impl Numbers {
     /// Images and labels of different numbers.
     pub(super) fn compare(&self, labels: &Self) -> Option<Finding> {
         // Labels that were numbered anew say nothing.
-        let anew = |n: &Self| n.numbers.first().is_some_and(|&first| first <= 1);
-        if self.numbers == labels.numbers || anew(self) != anew(labels) || self.numbers.len() != labels.numbers.len() {
+        let anew = |n: &Self| n.all.first().is_some_and(|&first| first <= 1);
+        if self.all == labels.all || anew(self) != anew(labels) || self.all.len() != labels.all.len() {
             return None;
         }
-        let z = self.numbers.iter().zip(&labels.numbers).position(|(a, b)| a != b)?;
-        let (image, label) = (self.name(self.numbers[z]), labels.name(labels.numbers[z]));
+        let z = self.all.iter().zip(&labels.all).position(|(a, b)| a != b)?;
+        let (image, label) = (self.name(self.all[z]), labels.name(labels.all[z]));
         let message = format!("numbers differ: {image} has the labels {label}");
         let fix = "remove or add files until each image has its own labels";
-        let apart = self.numbers[z].abs_diff(labels.numbers[z]) as f64;
+        let apart = self.all[z].abs_diff(labels.all[z]) as f64;
         Some(Finding::warning(Code::NumbersDiffer, apart, "numbers", message, fix).at(z as u64, z as u64))
     }
 }

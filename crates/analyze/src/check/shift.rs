@@ -165,7 +165,7 @@ mod tests {
     fn view(height: usize, width: usize, y0: u64, x0: u64) -> Vec<f32> {
         let random = |y: u64, x: u64| (hashed(y << 32 | x, 1) >> 40) as f32 / (1 << 24) as f32;
         let at = |i: usize| (y0 + (i / width) as u64, x0 + (i % width) as u64);
-        let mut image: Vec<f32> = (0..height * width).map(|i| at(i)).map(|(y, x)| 100.0 * random(y, x)).collect();
+        let mut image: Vec<f32> = (0..height * width).map(at).map(|(y, x)| 100.0 * random(y, x)).collect();
         Gaussian::new([0.0, 1.5, 1.5]).smooth(&mut image, Extent::new(1, height as u64, width as u64));
         image
     }

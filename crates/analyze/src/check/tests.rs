@@ -86,7 +86,8 @@ fn sound_data_are_silent() {
 
 #[test]
 fn damaged_sections_are_found_where_they_are() {
-    let damage: [(Code, fn(&mut [f32])); 6] = [
+    type Spoil = fn(&mut [f32]);
+    let damage: [(Code, Spoil); 6] = [
         (Code::Blank, |s| s.fill(0.0)),
         (Code::Dark, |s| s.iter_mut().for_each(|v| *v *= 0.6)),
         (Code::Bright, |s| s.iter_mut().for_each(|v| *v += 50.0)),

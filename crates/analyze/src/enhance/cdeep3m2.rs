@@ -55,7 +55,9 @@ fn enhance(grey: &mut Vec<f32>, height: usize, width: usize) {
     let weight = noise(grey, height, width) / 2.0;
     tv::denoise(grey, height, width, weight, STOP);
     stretch(grey, AFTER);
-    grey.iter_mut().for_each(|v| *v *= 255.0);
+    for value in grey {
+        *value *= 255.0;
+    }
 }
 
 impl Volume for LikeCdeep3m2 {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deep3m_volume::{Block, Region, Volume, VolumeError, VolumeInfo};
+use deep3m_volume::{Block, Extent, Region, Volume, VolumeError, VolumeInfo};
 use serde::{Deserialize, Serialize};
 
 use super::layer::by_section;
@@ -68,7 +68,7 @@ impl Equalised {
         let mut counts = vec![[0_u64; BINS]; rows * columns];
         let section = Region::section(extent, z);
         let mut grey = Vec::new();
-        for strip in section.tiles(deep3m_volume::Extent::new(1, side.0, extent.x)) {
+        for strip in section.tiles(Extent::new(1, side.0, extent.x)) {
             let block = self.below.read(strip)?;
             greys(block.voxels(), 0..block.voxels().len(), &mut grey);
             let row = (strip.start.y / side.0) as usize * columns;
@@ -113,7 +113,9 @@ fn table(counts: &[u64; BINS], clip: f64) -> [f32; BINS] {
             excess -= more;
         }
     }
-    clipped.iter_mut().for_each(|n| *n += excess / BINS as f64);
+    for n in &mut clipped {
+        *n += excess / BINS as f64;
+    }
     let mut sum = 0.0;
     clipped.map(|n| {
         sum += n;

@@ -84,7 +84,9 @@ impl Volume for Evened {
         Ok(by_section(&block, self.info().voxel_type, |z, grey, _, _| {
             let (gain, offset) = self.gains[region.start.z as usize + z];
             if (gain, offset) != (1.0, 0.0) {
-                grey.iter_mut().for_each(|v| *v = gain * *v + offset);
+                for value in grey {
+                    *value = gain * *value + offset;
+                }
             }
         }))
     }

@@ -51,7 +51,7 @@ pub(super) fn noise(grey: &[f32], height: usize, width: usize) -> f64 {
         (if at < n as i64 { at } else { period - 1 - at }) as usize
     };
     let taps = |k: usize, n: usize| -> [usize; 4] { std::array::from_fn(|j| mirrored(2 * k as i64 + 1 - j as i64, n)) };
-    let out = |n: usize| (n + 3) / 2;
+    let out = |n: usize| n.div_ceil(2) + 1;
     let mut rows = vec![0.0; out(height) * width];
     for (k, row) in rows.chunks_exact_mut(width).enumerate() {
         for (weight, y) in WAVELET.iter().zip(taps(k, height)) {

@@ -91,19 +91,16 @@ impl Volume for Repaired {
         while z < end {
             let mut part = region;
             part.start.z = z;
-            let (depth, sections) = match self.bad.get(&z) {
-                Some(&pair) => {
-                    part.extent.z = 1;
-                    (1, self.between(z, pair, part)?)
-                }
-                None => {
-                    let next = self.bad.range(z..end).next().map_or(end, |(z, _)| *z);
-                    part.extent.z = next - z;
-                    (next - z, self.below.read(part)?)
-                }
+            let sections = if let Some(&pair) = self.bad.get(&z) {
+                part.extent.z = 1;
+                self.between(z, pair, part)?
+            } else {
+                let next = self.bad.range(z..end).next().map_or(end, |(z, _)| *z);
+                part.extent.z = next - z;
+                self.below.read(part)?
             };
             block.paste(Index::new(z - first, 0, 0), &sections, Region::whole(sections.extent()));
-            z += depth;
+            z += sections.extent().z;
         }
         Ok(block)
     }

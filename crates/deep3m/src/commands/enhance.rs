@@ -58,7 +58,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "S", value_parser = parse::positive, default_value = "1", requires = "denoise",
           help_heading = "Steps, in this order")]
     strength: f64,
-    /// Raise contrast where it is low (CLAHE), in N × N parts of each section [default: 8]
+    /// Raise contrast where it is low (CLAHE), in N × N parts of each section; 8 where N is not given
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "8",
           value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Steps, in this order")]
     clahe: Option<u32>,
