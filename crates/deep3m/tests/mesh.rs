@@ -45,7 +45,8 @@ fn write_objects(path: &Path, size: Option<VoxelSize>) {
         }
     };
     let voxels = Region::whole(EXTENT).tiles(Extent::new(1, 1, 1)).map(|voxel| label(voxel.start)).collect();
-    let spec = VolumeSpec { extent: EXTENT, voxel_type: VoxelType::U32, voxel_size: size, chunk: None, provenance: None };
+    let spec =
+        VolumeSpec { extent: EXTENT, voxel_type: VoxelType::U32, voxel_size: size, chunk: None, provenance: None };
     let writer = create(path, &spec, false).unwrap();
     writer.write(Index::default(), &Block::new(EXTENT, Voxels::U32(voxels))).unwrap();
     writer.finish().unwrap();
@@ -149,7 +150,10 @@ fn neuroglancer_finds_what_it_needs() {
     write_objects(&here.join("o.zarr"), None);
     passes(here, &["mesh", "o.zarr", "-o", "m.precomputed", "--voxel-size", "30,10,10"]);
     let info = json(&std::fs::read_to_string(here.join("m.precomputed/info")).unwrap());
-    assert_eq!((&info["@type"], &info["vertex_quantization_bits"]), (&"neuroglancer_multilod_draco".into(), &16.into()));
+    assert_eq!(
+        (&info["@type"], &info["vertex_quantization_bits"]),
+        (&"neuroglancer_multilod_draco".into(), &16.into())
+    );
     let index = std::fs::read(here.join("m.precomputed/7.index")).unwrap();
     let number = |at: usize| u32::from_le_bytes(index[at..at + 4].try_into().unwrap()) as usize;
     let levels = number(24);

@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::finding::{Code, Finding};
 use super::robust::median;
 use super::section::hashed;
-<<<<<<< HEAD
-=======
 use super::sections::runs;
->>>>>>> check
 use crate::AnalyzeError;
 use crate::error::ValueCounts;
 use crate::labels::{Label, LabelRule};

@@ -80,46 +80,6 @@ impl Sums {
             0.0
         } else {
             (self.detail / self.details as f64 / variance).sqrt() / 9.0
-<<<<<<< HEAD
-        }
-    }
-}
-
-/// A part of a section's small picture: sums of grey values.
-#[derive(Clone, Debug)]
-pub(super) struct Piece {
-    pub(super) top: usize,
-    pub(super) left: usize,
-    pub(super) width: usize,
-    pub(super) sums: Vec<f32>,
-}
-
-/// The small picture of a section.
-#[derive(Clone, Debug)]
-pub(super) struct Picture {
-    pub(super) height: usize,
-    pub(super) width: usize,
-    pub(super) values: Vec<f32>,
-}
-
-impl Picture {
-    /// Of a section of this size; columns and rows that do not fill a pixel are left out.
-    pub(super) fn new(extent: Extent) -> Self {
-        let step = step(extent);
-        let (height, width) = ((extent.y / step) as usize, (extent.x / step) as usize);
-        Self { height, width, values: vec![0.0; height * width] }
-    }
-
-    pub(super) fn add(&mut self, piece: &Piece) {
-        for (y, row) in piece.sums.chunks_exact(piece.width.max(1)).enumerate() {
-            let y = piece.top + y;
-            if y < self.height && piece.left < self.width {
-                let wide = piece.width.min(self.width - piece.left);
-                let out = &mut self.values[y * self.width + piece.left..][..wide];
-                out.iter_mut().zip(row).for_each(|(value, sum)| *value += sum);
-            }
-=======
->>>>>>> check
         }
     }
 }

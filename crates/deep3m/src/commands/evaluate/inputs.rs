@@ -192,7 +192,8 @@ mod tests {
         let same = one_grid(vec![volume("p", whole), volume("t", whole)], Some(region)).unwrap();
         assert_eq!((same.0[0].info().extent, same.1), (whole, Some(region)));
         for region in [None, Some(Region::whole(whole)), Some(Region::new(Index::new(0, 0, 0), Extent::new(1, 3, 4)))] {
-            let error = one_grid(vec![volume("p", whole), volume("t", part)], region).map(|_| ()).unwrap_err().to_string();
+            let error =
+                one_grid(vec![volume("p", whole), volume("t", part)], region).map(|_| ()).unwrap_err().to_string();
             assert!(error.contains("--region"), "{error}");
         }
     }

@@ -64,7 +64,9 @@ impl Output {
             _ => true,
         };
         if !agree {
-            miette::bail!("{shown}: its ending and --format say different formats; leave --format out, or name a folder");
+            miette::bail!(
+                "{shown}: its ending and --format say different formats; leave --format out, or name a folder"
+            );
         }
         let is_file = named.is_some_and(|named| !is_folder(named));
         let format = given.or(named).unwrap_or(MeshFormat::Ply);
@@ -129,7 +131,9 @@ impl Begun {
                     only_meshes(&out)?;
                     fs::remove_dir(&out).into_diagnostic()?;
                 }
-                std::fs::rename(&partial.0, &out).map_err(|error| VolumeError::io(&out, "rename", error)).into_diagnostic()?;
+                std::fs::rename(&partial.0, &out)
+                    .map_err(|error| VolumeError::io(&out, "rename", error))
+                    .into_diagnostic()?;
                 let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
                 fs::sync_dir(parent.unwrap_or(Path::new("."))).into_diagnostic()
             }
@@ -145,7 +149,10 @@ fn only_meshes(folder: &Path) -> Result<()> {
     for path in fs::list(folder).into_diagnostic()? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if !path.is_file() || !(is_mesh(&name) || fs::is_temporary(path.file_name().unwrap_or_default())) {
-            miette::bail!("{}: holds {name}, which is no mesh; it is not replaced. Choose another name", folder.display());
+            miette::bail!(
+                "{}: holds {name}, which is no mesh; it is not replaced. Choose another name",
+                folder.display()
+            );
         }
     }
     Ok(())

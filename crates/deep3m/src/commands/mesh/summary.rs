@@ -106,7 +106,10 @@ impl fmt::Display for Summary {
         }
         if self.max_error_nm > 0.0 {
             let (error, most) = (self.error_nm, self.max_error_nm);
-            write!(f, "\nsimplified: no corner of the smooth surface is farther than {error:.2} nm ({most:.2} allowed)")?;
+            write!(
+                f,
+                "\nsimplified: no corner of the smooth surface is farther than {error:.2} nm ({most:.2} allowed)"
+            )?;
         }
         Ok(())
     }
