@@ -10,7 +10,7 @@ pub(crate) struct Forest {
 
 impl Forest {
     /// So many numbers, each alone.
-    pub(super) fn alone(count: u32) -> Self {
+    pub(crate) fn alone(count: u32) -> Self {
         Self { parent: (0..count).collect() }
     }
 
@@ -33,6 +33,11 @@ impl Forest {
         };
         self.parent.extend(start..end);
         Ok(start)
+    }
+
+    /// What it takes, in bytes, and the numbers that are given in the end.
+    pub(crate) fn bytes(&self) -> usize {
+        2 * size_of::<u32>() * self.parent.len()
     }
 
     pub(crate) fn root(&mut self, mut number: u32) -> u32 {
