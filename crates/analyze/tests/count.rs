@@ -1,5 +1,7 @@
 //! Counting against exact truth: vesicles of the phantom, and balls as dense as they fall.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::HashMap;
 
 use deep3m_analyze::{CountConfig, RoundObjects, count, learn_diameter};

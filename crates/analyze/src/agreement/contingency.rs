@@ -131,7 +131,9 @@ mod tests {
             let (region, block) = (Region::whole(extent), Extent::new(bz, by, bx));
             let walk = Walk { region, block, halo: Extent::new(0, 0, 0), at_once: 2 };
             let mut expected: BTreeMap<(u32, u32), u64> = BTreeMap::new();
-            numbers.iter().for_each(|&(p, t)| *expected.entry((p, t.into())).or_default() += 1);
+            for &(p, t) in &numbers {
+                *expected.entry((p, t.into())).or_default() += 1;
+            }
             let found = Contingency::counted(&a, &b, &walk, (16, 0), &mut |_| true).unwrap();
             let expected: Vec<Pair> = expected.into_iter().collect();
             prop_assert_eq!(&found.pairs, &expected);

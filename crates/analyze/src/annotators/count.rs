@@ -126,7 +126,7 @@ impl Counter<'_> {
                 let classes = self.classes(part.core, &mut Met::None)?;
                 let mut tables = [empty(), empty()];
                 for (table, agreed) in tables.iter_mut().zip(agreed) {
-                    self.outside(part, zones, agreed, &votes, &classes, table);
+                    Self::outside(part, zones, agreed, &votes, &classes, table);
                 }
                 Ok(tables)
             },
@@ -145,7 +145,6 @@ impl Counter<'_> {
 
     /// Counts the voxels of a block that lie outside of each zone.
     fn outside(
-        &self,
         part: Part,
         zones: &Zones,
         agreed: &[bool],

@@ -39,12 +39,12 @@ fn scores_are_those_of_comparing_with_a_written_consensus() {
     let annotators: Vec<InMemory> = votes.iter().map(|votes| volume(extent, votes.clone())).collect();
     let prediction =
         volume(extent, drawn(extent, 9).iter().enumerate().map(|(i, v)| 90 + 70 * v + (i % 60) as u8).collect());
-    let region = Some(Region::new(Index::new(0, 3, 10), Extent::new(3, 37, 285)));
-    let config = EvaluateConfig { exclusion: vec![1, 0, 3], region, ..EvaluateConfig::default() };
+    let region = Region::new(Index::new(0, 3, 10), Extent::new(3, 37, 285));
+    let config = EvaluateConfig { exclusion: vec![1, 0, 3], region: Some(region), ..EvaluateConfig::default() };
     let found = compare(&prediction, &annotators, &config).unwrap();
     let majority: Vec<u8> = (0..extent.len()).map(|i| u8::from(votes.iter().map(|v| v[i]).sum::<u8>() >= 2)).collect();
     let voxels = |mask: &[u8]| mask.iter().map(|&v| u64::from(v)).sum::<u64>();
-    let inside = volume(extent, majority.clone()).read(region.unwrap()).unwrap();
+    let inside = volume(extent, majority.clone()).read(region).unwrap();
     assert_eq!(found.majority_voxels, inside.voxels().iter().map(u64::from).sum::<u64>());
     assert!(found.majority_voxels < voxels(&majority) && found.tied == 0);
     let truth = volume(extent, majority);
@@ -91,7 +91,7 @@ proptest! {
         prop_assert_eq!(&patterns, &counter.patterns(&large, &mut |_| true).unwrap().0);
         let ignored = (0..60).filter(|&i| votes.iter().any(|v| v[i] == 9)).count() as u64;
         prop_assert_eq!((seen.ignored, patterns.total()), (ignored, 60 - ignored));
-        let agreed = [vec![false, true].repeat(1 << (votes.len() - 1)), vec![true; 1 << votes.len()]];
+        let agreed = [[false, true].repeat(1 << (votes.len() - 1)), vec![true; 1 << votes.len()]];
         prop_assert_eq!(
             counter.in_zones(&small, &zones, &agreed, &mut |_| true).unwrap(),
             counter.in_zones(&large, &zones, &agreed, &mut |_| true).unwrap()

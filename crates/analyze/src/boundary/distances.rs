@@ -118,7 +118,9 @@ mod tests {
     fn too_many_keep_fewer_digits_in_any_order() {
         let squares: Vec<f64> = (1..300_000_u32).map(|i| f64::from(i).sqrt()).collect();
         let (mut one, mut parts) = (Distances::default(), Distances::default());
-        squares.iter().for_each(|&square| one.add(square));
+        for &square in &squares {
+            one.add(square);
+        }
         for part in squares.rchunks(70_001) {
             let mut some = Distances::default();
             part.iter().rev().for_each(|&square| some.add(square));

@@ -13,6 +13,8 @@ use crate::scores::Levels;
 
 pub use reliability::{Reliability, ReliabilityBin};
 
+/// The longest file there is, in bytes: 65536 numbers of 24 digits.
+const LARGEST: u64 = 4 << 20;
 /// The one version of the file.
 const VERSION: u32 = 1;
 
@@ -61,8 +63,6 @@ impl Calibration {
     /// [`AnalyzeError::Calibration`] with what is wrong; what reading met.
     pub fn read(path: &Path) -> Result<Self, AnalyzeError> {
         let wrong = |reason: String| AnalyzeError::Calibration { path: path.to_owned(), reason };
-        // The longest there is: 65536 numbers of 24 digits.
-        const LARGEST: u64 = 4 << 20;
         let bytes = fs::size(path)?;
         if bytes > LARGEST {
             return Err(wrong(format!("found {bytes} bytes; expected at most {LARGEST}")));

@@ -75,9 +75,9 @@ impl Response {
     /// The place of a voxel of the field in the box.
     pub(super) fn index(&self, at: [usize; 3]) -> Option<usize> {
         let mut index = 0;
-        for i in 0..3 {
-            let inside = at[i].checked_sub(self.start[i]).filter(|&v| v < self.size[i])?;
-            index = index * self.size[i] + inside;
+        for ((at, start), size) in at.into_iter().zip(self.start).zip(self.size) {
+            let inside = at.checked_sub(start).filter(|&v| v < size)?;
+            index = index * size + inside;
         }
         Some(index)
     }
@@ -100,7 +100,7 @@ fn sums(field: &Field, template: &Template, [z, y, x]: [usize; 3], out: &mut [f3
         if from < to {
             let values = &row[(from as i64 + shift) as usize..(to as i64 + shift) as usize];
             for (sum, &value) in out[from..to].iter_mut().zip(values) {
-                *sum += weight.weight * value;
+                *sum += weight.share * value;
             }
         }
     }

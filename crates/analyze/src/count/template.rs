@@ -32,7 +32,7 @@ pub(super) struct Weight {
     /// Place from the centre's voxel: sections, rows, columns.
     pub(super) at: [i64; 3],
     /// Its weight in the response.
-    pub(super) weight: f32,
+    pub(super) share: f32,
     /// What it adds to the response of a whole object.
     pub(super) whole: f32,
 }
@@ -90,7 +90,7 @@ fn template(offset: f64, radius: f64, outer: f64, pitch: [f64; 3], reach: [i64; 
             let weight = ball - AGAINST * (around - ball);
             if weight != 0.0 {
                 let at = [z, i as i64 / width - reach[1], i as i64 % width - reach[2]];
-                weights.push(Weight { at, weight, whole: weight * expected[i] });
+                weights.push(Weight { at, share: weight, whole: weight * expected[i] });
             }
         }
     }
@@ -140,9 +140,9 @@ mod tests {
         // In thick sections less lies around a ball.
         let (thin, thick) = (templates(40.0, 5.0, 5.0).all, templates(40.0, 30.0, 8.0).all);
         for (t, most) in thin.iter().map(|t| (t, 0.6)).chain(thick.iter().map(|t| (t, 0.8))) {
-            let filled: f32 = t.weights.iter().map(|w| w.weight).sum();
+            let filled: f32 = t.weights.iter().map(|w| w.share).sum();
             assert!(filled < most * t.whole, "{filled} of {}", t.whole);
-            let ball: f32 = t.weights.iter().map(|w| w.weight.max(0.0)).sum();
+            let ball: f32 = t.weights.iter().map(|w| w.share.max(0.0)).sum();
             assert!((0.6..1.0).contains(&(t.whole / ball)), "{} of {ball}", t.whole);
         }
     }

@@ -156,7 +156,9 @@ proptest! {
                 .map(|at| [at.z as f64 * 30.0, at.y as f64 * 8.0, at.x as f64 * 7.0])
                 .collect();
             let mut sections = std::collections::BTreeMap::<u64, u64>::new();
-            places.iter().for_each(|place| *sections.entry((place[0] / 30.0) as u64).or_default() += 1);
+            for place in &places {
+                *sections.entry((place[0] / 30.0) as u64).or_default() += 1;
+            }
             let most = sections.values().copied().max();
             let first = sections.iter().find(|(_, n)| Some(**n) == most).map(|(z, n)| (*z, *n));
             prop_assert_eq!(Some((object.largest_section, object.largest_section_voxels)), first);

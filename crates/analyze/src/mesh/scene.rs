@@ -177,7 +177,9 @@ mod tests {
         let behind = cuboid([0.0, 0.0, 10.0], [10.0, 10.0, 20.0]);
         let draw = |order: [(u32, &Mesh, Rgb); 2]| {
             let mut scene = Scene::new(around, size, 200);
-            order.iter().for_each(|&(id, mesh, colour)| scene.draw(id, mesh, colour));
+            for (id, mesh, colour) in order {
+                scene.draw(id, mesh, colour);
+            }
             scene.picture()
         };
         let (red, blue) = ((1, &front, [200, 0, 0]), (2, &behind, [0, 0, 200]));

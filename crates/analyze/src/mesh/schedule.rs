@@ -76,7 +76,9 @@ pub(super) fn passes(objects: &BTreeMap<u32, Found>, grid: &Grid, room: u64) -> 
             if most + bytes > room && !pass.wanted.is_empty() {
                 return true;
             }
-            open.iter_mut().for_each(|load| *load += bytes);
+            for load in open.iter_mut() {
+                *load += bytes;
+            }
             pass.wanted.insert(*id);
             pass.whole_after.entry(last).or_default().push(*id);
             let [z, y, x] = grid.span(found);

@@ -35,6 +35,11 @@ impl Forest {
         Ok(start)
     }
 
+    /// What it takes, in bytes, and the numbers that are given in the end.
+    pub(crate) fn bytes(&self) -> usize {
+        2 * size_of::<u32>() * self.parent.len()
+    }
+
     pub(crate) fn root(&mut self, mut number: u32) -> u32 {
         loop {
             let parent = self.parent[number as usize];

@@ -14,6 +14,7 @@ mod connectivity;
 mod faces;
 mod forest;
 mod grid;
+mod records;
 mod runs;
 mod tally;
 
@@ -29,6 +30,7 @@ pub use connectivity::Connectivity;
 pub(crate) use faces::{Faces, Overlap};
 pub(crate) use forest::Forest;
 pub(crate) use grid::Grid;
+pub(crate) use records::Records;
 pub(crate) use tally::{Piece, Size, Sums, Tally};
 
 /// What is foreground of a volume.
@@ -161,13 +163,13 @@ impl<T: Tally> Look<T> {
 /// Blocks that were joined.
 struct Joined<T> {
     forest: Forest,
-    tallies: Vec<T>,
+    records: Records<T>,
     faces: Faces,
 }
 
 impl<T> Default for Joined<T> {
     fn default() -> Self {
-        Self { forest: Forest::default(), tallies: Vec::new(), faces: Faces::default() }
+        Self { forest: Forest::default(), records: Records::default(), faces: Faces::default() }
     }
 }
 
@@ -175,51 +177,42 @@ impl<T: Tally> Joined<T> {
     /// Adds the next block; false where it does not go with those before it.
     fn add(&mut self, place: grid::Place, look: Look<T>) -> Result<bool, AnalyzeError> {
         let base = self.forest.grow(look.tallies.len() as u32)?;
-        self.tallies.extend(look.tallies);
-        Ok(self.faces.join(place, look.overlap, base, &mut self.forest))
+        self.records.add(base, look.tallies);
+        let goes_together = self.faces.join(place, look.overlap, base, &mut self.forest);
+        self.records.tidy(&mut self.forest);
+        Ok(goes_together)
     }
 
     /// What is kept, in bytes.
     fn bytes(&self) -> u64 {
-        (self.tallies.len() * (size_of::<T>() + 2 * size_of::<u32>())) as u64
+        (self.forest.bytes() + self.records.bytes()) as u64
     }
 
     fn finish(mut self, bases: Vec<u32>, keep: impl Fn(&T) -> bool) -> Found<T> {
-        sum_up(&mut self.forest, &mut self.tallies);
-        Found::numbered(self.forest, &self.tallies, bases, keep)
-    }
-}
-
-/// Adds what was counted of the pieces of each object to what was counted of its first one.
-pub(crate) fn sum_up<T: Tally>(forest: &mut Forest, tallies: &mut [T]) {
-    for object in 0..forest.len() {
-        let root = forest.root(object);
-        if root != object {
-            let tally = std::mem::replace(&mut tallies[object as usize], T::NOTHING);
-            tallies[root as usize].join(&tally);
-        }
+        self.records.sum_up(&mut self.forest);
+        Found::numbered(self.forest, &self.records, bases, keep)
     }
 }
 
 impl<T: Tally> Found<T> {
-    /// Numbers objects whose pieces are [`sum_up`]med.
-    pub(crate) fn numbered(mut forest: Forest, tallies: &[T], bases: Vec<u32>, keep: impl Fn(&T) -> bool) -> Self {
-        let count = forest.len();
-        let kept = |&object: &u32, forest: &mut Forest| {
-            let tally = &tallies[object as usize];
-            forest.root(object) == object && tally.voxels() > 0 && keep(tally)
-        };
-        let mut roots: Vec<u32> = (0..count).filter(|object| kept(object, &mut forest)).collect();
-        roots.sort_unstable_by_key(|&root| tallies[root as usize].first());
-        let mut numbers = vec![0; count as usize];
-        for (number, &root) in (1..).zip(&roots) {
+    /// Numbers objects whose records are summed up.
+    pub(crate) fn numbered(
+        mut forest: Forest,
+        records: &Records<T>,
+        bases: Vec<u32>,
+        keep: impl Fn(&T) -> bool,
+    ) -> Self {
+        let mut kept: Vec<(u32, T)> =
+            records.all().iter().filter(|(_, tally)| tally.voxels() > 0 && keep(tally)).copied().collect();
+        kept.sort_unstable_by_key(|(_, tally)| tally.first());
+        let mut numbers = vec![0; forest.len() as usize];
+        for (number, &(root, _)) in (1..).zip(&kept) {
             numbers[root as usize] = number;
         }
-        for object in 0..count {
-            // A root comes before the others of its group.
-            numbers[object as usize] = numbers[forest.root(object) as usize];
+        for piece in 0..forest.len() {
+            // The first piece of an object comes before the others.
+            numbers[piece as usize] = numbers[forest.root(piece) as usize];
         }
-        let objects = roots.iter().map(|&root| tallies[root as usize]).collect();
-        Self { objects, numbers, bases }
+        Self { objects: kept.into_iter().map(|(_, tally)| tally).collect(), numbers, bases }
     }
 }

@@ -58,8 +58,9 @@ pub trait Written {
 /// writer of [`SegmentConfig::extent`]. Objects are numbered without gaps in the order of their first voxels (z, then y,
 /// then x), whatever the chunks and threads.
 ///
-/// Memory is some blocks per thread, and some bytes for each object and each piece that block borders cut from one; with a
-/// watershed also for each peak and each pair of peaks whose basins touch, and four bytes for each voxel, in memory or in a file.
+/// Memory is some blocks per thread, a record for each object and eight bytes for each piece that block borders cut from one; with
+/// a watershed also a record for each peak and each pair of peaks whose basins touch, and four bytes for each voxel, in memory or
+/// in a file.
 /// `progress` hears the voxels of each block of a step, which goes through the volume once; with a false it ends.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use deep3m_volume::Index;
 
 use super::climb::Exit;
 use super::passes::Pass;
-use crate::objects::{Forest, Piece, Size, Tally, sum_up};
+use crate::objects::{Forest, Piece, Records, Size, Tally};
 
 /// The voxels that lead to one peak.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ impl Tally for Basin {
 }
 
 /// Joins flat pieces with what they lead to, so that what is left are peaks.
-pub(super) fn lead_on(forest: &mut Forest, basins: &mut [Basin], mut exits: Vec<Exit>) {
+pub(super) fn lead_on(forest: &mut Forest, basins: &mut Records<Basin>, mut exits: Vec<Exit>) {
     for exit in &mut exits {
         exit.from = forest.root(exit.from);
     }
@@ -46,7 +46,7 @@ pub(super) fn lead_on(forest: &mut Forest, basins: &mut [Basin], mut exits: Vec<
     for exit in exits {
         forest.join(exit.from, exit.to);
     }
-    sum_up(forest, basins);
+    basins.sum_up(forest);
 }
 
 /// Leaves of the passes the highest between each two groups that are not joined.
@@ -62,24 +62,30 @@ pub(super) fn highest(forest: &mut Forest, passes: &mut Vec<Pass>) {
 
 /// Joins basins, by the passes between them from the highest to the lowest: two become one where the lower of their peaks rises
 /// less than `h` above the pass. Passes of one height come in the order of the basins' first voxels.
-pub(super) fn merge(forest: &mut Forest, basins: &mut [Basin], mut passes: Vec<Pass>, h: f32) {
+pub(super) fn merge(forest: &mut Forest, basins: &mut Records<Basin>, mut passes: Vec<Pass>, h: f32) {
     highest(forest, &mut passes);
+    // From here on basins are known by their places.
+    let first = |basin: u32| basins.all()[basin as usize].1.first();
     for pass in &mut passes {
-        if basins[pass.b as usize].first() < basins[pass.a as usize].first() {
-            std::mem::swap(&mut pass.a, &mut pass.b);
-        }
+        let (a, b) = (basins.place(pass.a) as u32, basins.place(pass.b) as u32);
+        (pass.a, pass.b) = if first(b) < first(a) { (b, a) } else { (a, b) };
     }
-    let first = |basin: u32| basins[basin as usize].first();
     passes.sort_unstable_by(|p, q| {
         q.height.total_cmp(&p.height).then_with(|| (first(p.a), first(p.b)).cmp(&(first(q.a), first(q.b))))
     });
+    let mut peaks: Vec<f32> = basins.all().iter().map(|(_, basin)| basin.peak).collect();
+    let mut joined = Forest::alone(peaks.len() as u32);
     for pass in passes {
-        let (a, b) = (forest.root(pass.a), forest.root(pass.b));
-        let (peak_a, peak_b) = (basins[a as usize].peak, basins[b as usize].peak);
+        let (a, b) = (joined.root(pass.a), joined.root(pass.b));
+        let (peak_a, peak_b) = (peaks[a as usize], peaks[b as usize]);
         if a != b && peak_a.min(peak_b) - pass.height < h {
-            forest.join(a, b);
-            basins[forest.root(a) as usize].peak = peak_a.max(peak_b);
+            joined.join(a, b);
+            peaks[joined.root(a) as usize] = peak_a.max(peak_b);
         }
     }
-    sum_up(forest, basins);
+    for (place, &(piece, _)) in (0..).zip(basins.all()) {
+        let (with, _) = basins.all()[joined.root(place) as usize];
+        forest.join(piece, with);
+    }
+    basins.sum_up(forest);
 }

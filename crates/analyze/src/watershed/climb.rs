@@ -237,7 +237,9 @@ impl Padded {
             groups[voxel] = groups[root];
         }
         // Voxels around the block are in none of its groups; they stood for those that lead there.
-        around.into_iter().for_each(|voxel| groups[voxel] = 0);
+        for voxel in around {
+            groups[voxel] = 0;
+        }
         let of = |voxel: u32| groups[voxel as usize];
         let exits = open.iter().map(|exit| Exit { from: of(exit.from), to: of(exit.to), ..*exit }).collect();
         let behind = steps.iter().filter_map(|&step| usize::try_from(step).ok()).collect();

@@ -202,7 +202,9 @@ mod tests {
                 heights.change(whole, room, &mut || true, |block, shape| {
                     assert!((0..3).all(|axis| !whole[axis] || shape.to_array()[axis] == extent.to_array()[axis]));
                     seen += shape.len();
-                    block.iter_mut().for_each(|height| *height *= 2.0);
+                    for height in block.iter_mut() {
+                        *height *= 2.0;
+                    }
                 }).unwrap();
                 prop_assert_eq!(seen, extent.len());
                 let shape = Extent::new(z + 2, y + 1, x + 3);

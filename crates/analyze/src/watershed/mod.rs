@@ -8,7 +8,8 @@
 //!
 //! Blocks overlap by a voxel ([`Grid::widened`]), and each knows of its voxels exactly where they lead. So groups of voxels that
 //! lead to one place in a block are joined with those of its neighbours by the voxels that both hold. What is kept of a volume
-//! is a record for each group, for each pair of groups that touch, and the groups of the voxels between two layers of blocks.
+//! is eight bytes for each group of a block, a record for each peak and each pair of basins that touch, and the groups of the
+//! voxels between two layers of blocks.
 
 mod basin;
 mod climb;
@@ -24,7 +25,7 @@ use deep3m_volume::{Index, Region};
 use rayon::prelude::*;
 
 use crate::AnalyzeError;
-use crate::objects::{Connectivity, Faces, Forest, Found, Grid, Overlap, Piece, Size, Tally, sum_up};
+use crate::objects::{Connectivity, Faces, Forest, Found, Grid, Overlap, Piece, Records, Size, Tally};
 use basin::{Basin, highest, lead_on, merge};
 use climb::{Climb, Exit};
 use passes::{Pass, passes};
@@ -158,7 +159,7 @@ fn overlap(climb: &Climb, core: &Region) -> Overlap {
 #[derive(Default)]
 struct Joined {
     forest: Forest,
-    basins: Vec<Basin>,
+    basins: Records<Basin>,
     exits: Vec<Exit>,
     passes: Vec<Pass>,
     /// How many passes there may be until those of joined groups are taken together.
@@ -166,17 +167,18 @@ struct Joined {
     faces: Faces,
 }
 
-/// So few passes are not worth being looked through.
-const FEW_PASSES: usize = 1 << 16;
+/// So few passes are not worth being looked through; tests have few.
+const FEW_PASSES: usize = if cfg!(test) { 4 } else { 1 << 16 };
 
 impl Joined {
     /// Adds the next block; false where it does not go with those before it.
     fn add(&mut self, grid: &Grid, core: &Region, look: Look) -> Result<bool, AnalyzeError> {
         let base = self.forest.grow(look.basins.len() as u32)?;
-        self.basins.extend(look.basins);
+        self.basins.add(base, look.basins);
         self.exits.extend(look.exits.iter().map(|e| Exit { from: e.from + base, to: e.to + base, ..*e }));
         self.passes.extend(look.passes.iter().map(|p| Pass { a: p.a + base, b: p.b + base, ..*p }));
         let goes_together = self.faces.join(grid.place(core), look.overlap, base, &mut self.forest);
+        self.basins.tidy(&mut self.forest);
         if self.passes.len() > self.most_passes.max(FEW_PASSES) {
             highest(&mut self.forest, &mut self.passes);
             self.most_passes = 2 * self.passes.len();
@@ -186,12 +188,12 @@ impl Joined {
 
     /// What is kept, in bytes.
     fn bytes(&self) -> u64 {
-        let basins = self.basins.len() * (size_of::<Basin>() + 2 * size_of::<u32>());
-        (basins + self.exits.len() * size_of::<Exit>() + self.passes.len() * size_of::<Pass>()) as u64
+        let groups = self.forest.bytes() + self.basins.bytes();
+        (groups + self.exits.len() * size_of::<Exit>() + self.passes.len() * size_of::<Pass>()) as u64
     }
 
     fn finish(mut self, bases: Vec<u32>, h: f32, keep: impl Fn(&Basin) -> bool) -> Found<Basin> {
-        sum_up(&mut self.forest, &mut self.basins);
+        self.basins.sum_up(&mut self.forest);
         lead_on(&mut self.forest, &mut self.basins, self.exits);
         merge(&mut self.forest, &mut self.basins, self.passes, h);
         Found::numbered(self.forest, &self.basins, bases, keep)

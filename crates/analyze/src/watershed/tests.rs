@@ -89,11 +89,11 @@ fn by_definition(heights: &[f32], extent: Extent, connectivity: Connectivity, h:
     // Every basin is known by its first voxel.
     let mut firsts = BTreeMap::new();
     let mut peaks = BTreeMap::new();
-    for i in 0..count {
-        if let Some(peak) = basin[i] {
+    for (i, basin) in basin.iter_mut().enumerate() {
+        if let Some(peak) = *basin {
             let first = *firsts.entry(peak).or_insert(i);
             peaks.insert(first, heights[peak]);
-            basin[i] = Some(first);
+            *basin = Some(first);
         }
     }
     let mut passes = BTreeMap::<(usize, usize), f32>::new();

@@ -287,12 +287,11 @@ fn describe(found: &RoundObjects, range: Option<(u64, u64)>, path: &Path) -> Str
         let spread = deviation.map_or(String::new(), |deviation| format!(" ± {deviation:.1}"));
         let _ = write!(text, "\ndiameter {mean:.1}{spread} {unit}, of those that do not touch the border");
     }
-    let _ = match found.frame {
-        None => write!(text, "\n{} at the border, of which a part may be missing", found.at_border()),
-        Some(_) => {
-            let all = found.objects.len() as u64;
-            write!(text, "\ncounted in the frame; {} outside of it or on its high faces", objects(all - found.count()))
-        }
+    let _ = if found.frame.is_none() {
+        write!(text, "\n{} at the border, of which a part may be missing", found.at_border())
+    } else {
+        let all = found.objects.len() as u64;
+        write!(text, "\ncounted in the frame; {} outside of it or on its high faces", objects(all - found.count()))
     };
     text
 }

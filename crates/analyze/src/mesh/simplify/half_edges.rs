@@ -78,11 +78,6 @@ impl HalfEdges {
         self.twin[h as usize]
     }
 
-    /// A half-edge from a corner.
-    pub(super) fn first(&self, corner: u32) -> u32 {
-        self.first[corner as usize]
-    }
-
     /// The half-edges from a corner, around it.
     pub(super) fn around(&self, corner: u32) -> impl Iterator<Item = u32> + '_ {
         let first = self.first[corner as usize];

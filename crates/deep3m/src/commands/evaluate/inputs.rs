@@ -104,11 +104,11 @@ fn same_size(a: VoxelSize, b: VoxelSize) -> bool {
     same(a.z_nm, b.z_nm) && same(a.y_nm, b.y_nm) && same(a.x_nm, b.x_nm)
 }
 
+/// Volumes of one shape, and what of the region is left to cut.
+type OneGrid = (Vec<Arc<dyn Volume>>, Option<Region>);
+
 /// Brings volumes of different shapes to one, where a region says how: one that has the region's size is that part, others are cut.
-fn one_grid(
-    volumes: Vec<Arc<dyn Volume>>,
-    region: Option<Region>,
-) -> Result<(Vec<Arc<dyn Volume>>, Option<Region>), AnalyzeError> {
+fn one_grid(volumes: Vec<Arc<dyn Volume>>, region: Option<Region>) -> Result<OneGrid, AnalyzeError> {
     let first = volumes[0].info();
     let Some(other) = volumes.iter().map(|volume| volume.info()).find(|info| info.extent != first.extent) else {
         return Ok((volumes, region));

@@ -47,6 +47,7 @@ Examples:
   deep3m evaluate objects.zarr true-objects.tif --objects
   deep3m evaluate vesicles.csv true-vesicles.csv --points --distance 40nm
   deep3m evaluate result.zarr anna.tif ben.tif carla.tif --annotators --exclusion 0,1")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Probability or mask; objects with --objects; objects or a table with --points
     prediction: PathBuf,
