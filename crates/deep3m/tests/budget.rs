@@ -257,15 +257,15 @@ fn comparisons_of_objects_surfaces_annotators_and_places_keep_their_budget() {
 fn objects_are_found_within_a_budget() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let extent = Extent::new(40, 1000, 1100);
+    let extent = Extent::new(24, 1000, 1050);
     let blob = |at: u64, step: u64| (at % step).abs_diff(step / 2) as u32 * 20;
     let value = |i: Index| 250_u32.saturating_sub(blob(i.z, 14) + blob(i.y, 15) + blob(i.x, 16));
     write(&folder.path().join("p.zarr"), extent, VoxelType::U8, value);
-    // A height takes four bytes: 176 MB of them do not fit.
+    // A height takes four bytes: 101 MB of them do not fit.
     for (out, more) in [
         ("plain.zarr", &["--fill-holes", "9"][..]),
         ("distances.zarr", &["--watershed"]),
-        ("probabilities.tif", &["--watershed", "probability", "--smooth", "2vx"]),
+        ("probabilities.zarr", &["--watershed", "probability", "--smooth", "2vx"]),
     ] {
         let (input, out) = (path("p.zarr"), path(out));
         let all = [&["segment", &input, "-o", &out, "--memory", "120MB", "--threshold", "0.4"], more].concat();

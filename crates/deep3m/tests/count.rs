@@ -104,9 +104,11 @@ fn vesicles_are_counted_and_shown() {
     assert!(String::from_utf8_lossy(&auto.stdout).contains(&format!("{all} objects ±")));
     passes(here, &["count", "p.zarr", "--diameter", "40nm", "-o", "small.csv", "--memory", "40MB"]);
     assert_eq!(std::fs::read_to_string(here.join("small.csv")).unwrap(), csv);
-    // A mask of ones, without a voxel size (so of cubes): in pixels.
+    // A mask of ones, without a voxel size: in pixels, or with the size that is given.
     let text = passes(here, &["count", "unsized.zarr", "--diameter", "5vx", "-o", "u.parquet"]);
-    assert!(text.contains("voxels, of those") && !text.contains("µm³"), "{text}");
+    assert!(text.starts_with("unsized.zarr: ") && !text.contains("µm³"), "{text}");
+    let text = passes(here, &["count", "unsized.zarr", "--diameter", "40nm", "--voxel-size", "30,8,8", "-o", "u.csv"]);
+    assert!(text.contains(&format!("{all} objects ±")) && text.contains("nm, of those"), "{text}");
 }
 
 #[test]
