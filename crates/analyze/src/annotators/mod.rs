@@ -127,7 +127,7 @@ pub fn annotator_passes(config: &EvaluateConfig) -> u64 {
 }
 
 /// Compares a prediction and two to sixteen annotators with what the annotators agree on, and with each other. Threshold, zones,
-/// foreground and ignored values are those of [`crate::evaluate`]; a voxel that any annotator ignores is left out for all.
+/// foreground and ignored values are those of [`crate::evaluate()`]; a voxel that any annotator ignores is left out for all.
 ///
 /// Memory is some blocks per thread. `progress` hears the voxels of each block, which are gone through
 /// [`annotator_passes`] times; with a false it ends.

@@ -2,7 +2,7 @@
 //!
 //! Every voxel is asked how well a ball of the objects' diameter fits there ([`template`], [`response`]); the places that fit
 //! better than those around them are candidates ([`candidate`]), and of those that lie too near each other the best stays
-//! ([`choose`]). Responses depend on a bounded neighbourhood and candidates are compared by a strict order, so neither blocks
+//! ([`choose()`]). Responses depend on a bounded neighbourhood and candidates are compared by a strict order, so neither blocks
 //! nor threads change a result.
 
 mod candidate;
