@@ -258,8 +258,8 @@ impl Measured {
             let share = n as f64 / voxels as f64;
             if share > SATURATED {
                 let message = format!("{:.1} % of the voxels are pure {word}", 100.0 * share);
-                let fix = "an empty border: cut it off with deep3m convert --region; grey values cut off: export the images again with \
-                           less contrast";
+                let fix = "an empty border: cut it off with deep3m convert --region; grey values cut off: export the \
+                           images again with less contrast";
                 found.push(Finding::warning(Code::Saturated, share, "of the voxels", message, fix));
             }
         }

@@ -1,8 +1,7 @@
 //! Images made even, clear and quiet, block by block.
 //!
-//! Steps are done in this order: [repair](EnhanceConfig::repair), [even](EnhanceConfig::even), match, [contrast](EnhanceConfig::contrast),
-//! [denoise](EnhanceConfig::denoise), [clahe](EnhanceConfig::clahe). Each is a volume above the one before it, so that any part can be read, and
-//! is the same however it is read.
+//! Steps are done in this order: repair, even, match, contrast, denoise, clahe. Each is a volume above the one before it, so
+//! that any part can be read, and is the same however it is read.
 
 mod cdeep3m2;
 mod clahe;

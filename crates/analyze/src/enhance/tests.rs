@@ -113,6 +113,11 @@ fn an_evened_volume_has_sections_of_one_brightness() {
         let (found, report) = done(volume(extent, bytes(&uneven)), &config);
         let mean = |z: usize| (0..1200).map(|i| found.voxels().value(z * 1200 + i)).sum::<f64>() / 1200.0;
         let means: Vec<f64> = (0..12).map(mean).collect();
+        let sd = |z: usize| {
+            let squares = (0..1200).map(|i| (found.voxels().value(z * 1200 + i) - mean(z)).powi(2));
+            (squares.sum::<f64>() / 1200.0).sqrt()
+        };
+        assert!((sd(4) / sd(5) - 1.0).abs() < 0.1, "{to:?}: {} and {}", sd(4), sd(5));
         let (low, high) = means.iter().fold((f64::MAX, f64::MIN), |(a, b), &m| (a.min(m), b.max(m)));
         assert!(high - low < 9.0, "{to:?}: {means:?}");
         assert!(report.largest_change.unwrap() > 40.0);
