@@ -31,6 +31,7 @@ mod picture;
 mod plot;
 mod points;
 mod scores;
+mod scratch;
 mod segment;
 mod smooth;
 mod surface;

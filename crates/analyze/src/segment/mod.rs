@@ -8,13 +8,14 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use deep3m_volume::{Block, Index, Region, Volume, VolumeWriter, VoxelType};
+use deep3m_volume::{Block, Index, Region, Volume, VolumeWriter, VoxelType, Voxels};
 use rayon::prelude::*;
 
 use crate::AnalyzeError;
 use crate::objects::Mask;
+use crate::scratch::Scratch;
 
 use mask::Filled;
 use numbered::Numbered;
@@ -31,7 +32,8 @@ pub struct SegmentMeans<'a> {
     pub memory: Option<u64>,
     /// Bytes of that which are taken, such as for what an open volume keeps decoded.
     pub besides: u64,
-    /// A file to work in where the memory does not hold a watershed's heights: four bytes for each voxel. It is removed in the end.
+    /// A file to work in where the memory does not hold a watershed's heights: four bytes for each voxel. Beside it lies another
+    /// of that size, with `.numbers` added to its name, where the output is written in whole sections. Both are removed in the end.
     pub scratch: Option<PathBuf>,
     /// What of the output is there already.
     pub written: Option<&'a mut dyn Written>,
@@ -111,14 +113,20 @@ fn segment_as_planned(
         (result.holes, result.hole_voxels) = filled.count();
         mask = &filled;
     }
-    let scratch = means.scratch.filter(|_| !plan.heights_in_memory);
+    let scratch = means.scratch.filter(|_| !plan.in_memory);
     let numbered = Numbered::find(volume, region, mask, config, plan, scratch.as_deref(), progress)?;
     numbered.count(&mut result);
     let mut written = means.written;
     if let Some(written) = &mut written {
         written.begin(numbered.fingerprint())?;
     }
-    write(&numbered, writer, plan, written, &mut |voxels| progress(SegmentStep::Write, voxels))?;
+    let mut go_on = |voxels| progress(SegmentStep::Write, voxels);
+    if plan.waits {
+        let waiting = scratch.map(|path| path.with_added_extension("numbers"));
+        write_after_all(&numbered, writer, plan, waiting.as_deref(), written, &mut go_on)?;
+    } else {
+        write(&numbered, writer, plan, written, &mut go_on)?;
+    }
     Ok(result)
 }
 
@@ -130,7 +138,7 @@ fn write(
     mut written: Option<&mut dyn Written>,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(), AnalyzeError> {
-    let tiles: Vec<Region> = Region::whole(plan.grid.extent()).tiles(plan.tile).collect();
+    let tiles: Vec<Region> = plan.tiles().collect();
     let is_there = |written: &Option<&mut dyn Written>, tile: Region| written.as_ref().is_some_and(|w| w.holds(tile));
     for batch in tiles.chunks(plan.tiles_at_once) {
         let (there, to_do): (Vec<Region>, Vec<Region>) = batch.iter().partition(|&&tile| is_there(&written, tile));
@@ -146,6 +154,43 @@ fn write(
             if !progress(tile.extent.len() as u64) {
                 return Err(AnalyzeError::Interrupted);
             }
+        }
+    }
+    Ok(writer.finish()?)
+}
+
+/// As [`write`], when all numbers are drawn.
+fn write_after_all(
+    numbered: &Numbered<'_>,
+    writer: &dyn VolumeWriter,
+    plan: &Plan,
+    scratch: Option<&Path>,
+    mut written: Option<&mut dyn Written>,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<(), AnalyzeError> {
+    let is_there = |written: &Option<&mut dyn Written>, tile: Region| written.as_ref().is_some_and(|w| w.holds(tile));
+    let to_do: Vec<Region> = plan.tiles().filter(|&tile| !is_there(&written, tile)).collect();
+    let mut numbers = Scratch::<u32>::new(plan.grid.extent(), scratch)?;
+    for batch in plan.grid.blocks().chunks(plan.grid.at_once()) {
+        let drawn: Vec<Block> = batch.par_iter().map(|core| numbered.draw(core)).collect::<Result<_, _>>()?;
+        for (core, block) in batch.iter().zip(drawn) {
+            if let Voxels::U32(block) = block.into_voxels() {
+                numbers.write(*core, &block)?;
+            }
+            if !progress(core.extent.len() as u64) {
+                return Err(AnalyzeError::Interrupted);
+            }
+        }
+    }
+    for tile in to_do {
+        let mut block = vec![0; tile.extent.len()];
+        numbers.read(tile, &mut block, tile.extent, Index::default())?;
+        writer.write(tile.start, &Block::new(tile.extent, Voxels::U32(block)))?;
+        if let Some(written) = &mut written {
+            written.add(tile)?;
+        }
+        if !progress(0) {
+            return Err(AnalyzeError::Interrupted);
         }
     }
     Ok(writer.finish()?)
@@ -187,6 +232,6 @@ fn segment_in_blocks(
     tile: deep3m_volume::Extent,
 ) -> Result<Segmentation, AnalyzeError> {
     let grid = crate::objects::Grid::new(config.extent(volume)?, block);
-    let plan = Plan { grid, tile, tiles_at_once: 3, heights_in_memory: true, room: 0 };
+    let plan = Plan { grid, tile, tiles_at_once: 3, in_memory: true, waits: false, room: 0 };
     segment_as_planned(volume, writer, config, &plan, SegmentMeans::default(), &mut |_, _| true)
 }

@@ -1,13 +1,13 @@
 //! How much of a segmentation is done at a time, so that it keeps within the memory.
 
 use deep3m_volume::memory::{self, PROGRAM_BYTES};
-use deep3m_volume::{Extent, VolumeInfo};
+use deep3m_volume::{Extent, Region, VolumeInfo};
 
 use super::config::{Landscape, SegmentConfig};
 use crate::AnalyzeError;
 use crate::objects::Grid;
+use crate::scratch::NUMBER_BYTES;
 use crate::smooth::Gaussian;
-use crate::watershed::HEIGHT_BYTES;
 
 /// Voxels of a block that is looked at by itself, the largest first.
 const SIDES: [Extent; 5] = [
@@ -40,13 +40,21 @@ pub(super) struct Plan {
     pub(super) tile: Extent,
     /// How many of these at a time.
     pub(super) tiles_at_once: usize,
-    /// Whether the heights of a watershed are kept in memory, and not in a file.
-    pub(super) heights_in_memory: bool,
+    /// Whether the heights of a watershed, and numbers that wait, are kept in memory, and not in files.
+    pub(super) in_memory: bool,
+    /// Whether numbers wait until all are drawn: blocks are thicker than what is written at once. Thin blocks would cut nearly
+    /// every way to a peak.
+    pub(super) waits: bool,
     /// Bytes to take at a time of heights in a file.
     pub(super) room: u64,
 }
 
 impl Plan {
+    /// What is written at once, in order.
+    pub(super) fn tiles(&self) -> impl Iterator<Item = Region> + use<> {
+        Region::whole(self.grid.extent()).tiles(self.tile)
+    }
+
     /// The most work at a time that keeps a budget, of which `besides` bytes are taken. `scratch` says whether there is a file to
     /// work in.
     pub(super) fn fit(
@@ -62,24 +70,29 @@ impl Plan {
         let mut least = u64::MAX;
         let held = PROGRAM_BYTES.saturating_add(besides);
         let all = extent.checked_voxels().unwrap_or(u64::MAX);
-        let heights = if config.watershed.is_some() { all.saturating_mul(HEIGHT_BYTES) } else { 0 };
         for (at_once, side) in choices() {
             let tile = tile(grain, side);
-            let core = core(tile, side);
+            let mut core = core(tile, side);
+            let waits = config.watershed.is_some() && 2 * tile.z < side.z.min(extent.z);
+            if waits {
+                core.z = side.z;
+            }
+            let kept_of_voxel = if config.watershed.is_some() { NUMBER_BYTES * (1 + u64::from(waits)) } else { 0 };
+            let heights = all.saturating_mul(kept_of_voxel);
             // Tiles of one block are drawn side by side, larger ones one by one.
             let tiles_at_once = if core == tile { at_once } else { 1 };
             let blocks = (at_once as u64).saturating_mul(block_bytes(info, extent, config, core));
             let written = (tiles_at_once as u64).saturating_mul(size(tile, extent)).saturating_mul(WRITTEN_BYTES);
             let work = blocks.saturating_add(written);
             let with_kept = held.saturating_add((work / (KEPT_SHARE - 1)).saturating_mul(KEPT_SHARE));
-            let fits_with_heights = with_kept.saturating_add(heights) <= room;
+            let fits_in_memory = with_kept.saturating_add(heights) <= room;
             least = least.min(if scratch { with_kept } else { with_kept.saturating_add(heights) });
-            if fits_with_heights || (scratch && with_kept <= room) {
-                let peak = held.saturating_add(work).saturating_add(if fits_with_heights { heights } else { 0 });
+            if fits_in_memory || (scratch && with_kept <= room) {
+                let peak = held.saturating_add(work).saturating_add(if fits_in_memory { heights } else { 0 });
                 // Vectors that grow are copied: what is kept may take that twice.
                 let kept = if budget == u64::MAX { u64::MAX } else { (room - peak) / 2 };
                 let grid = Grid::new(extent, core).limited(at_once, kept);
-                return Ok(Self { grid, tile, tiles_at_once, heights_in_memory: fits_with_heights, room: blocks / 2 });
+                return Ok(Self { grid, tile, tiles_at_once, in_memory: fits_in_memory, waits, room: blocks / 2 });
             }
         }
         let least = memory::budget_for(least);
@@ -178,10 +191,14 @@ mod tests {
         for (config, grain) in [
             (SegmentConfig::default(), Extent::new(32, 128, 128)),
             (SegmentConfig { watershed, ..SegmentConfig::default() }, Extent::new(32, 128, 128)),
+            (SegmentConfig { watershed, ..SegmentConfig::default() }, Extent::new(1, 4096, 4096)),
             (SegmentConfig::default(), Extent::new(1, 4096, 4096)),
         ] {
             let fit = |budget| Plan::fit(&info, info.extent, &config, grain, budget, 0, true);
-            assert!(fit(u64::MAX).unwrap().heights_in_memory);
+            let most = fit(u64::MAX).unwrap();
+            let sections = config.watershed.is_some() && grain.z == 1;
+            assert!(most.in_memory && most.waits == sections, "{most:?}");
+            assert!(!sections || most.grid.core().z == 64, "{most:?}");
             let (mut budget, mut last) = (1 << 40, u64::MAX);
             while let Ok(plan) = fit(budget) {
                 let block = plan.grid.core().len() as u64 * plan.grid.at_once() as u64;
@@ -189,7 +206,7 @@ mod tests {
                 (last, budget) = (block, budget * 2 / 3);
             }
             let heights = 4 * info.extent.len() as u64;
-            assert!(config.watershed.is_none() || !fit(heights).unwrap().heights_in_memory);
+            assert!(config.watershed.is_none() || !fit(heights).unwrap().in_memory);
             assert!(budget < 300 << 20, "{budget}");
             assert!(fit(budget).unwrap_err().to_string().contains("--memory"));
             let without_file = Plan::fit(&info, info.extent, &config, grain, heights, 0, false);

@@ -145,6 +145,7 @@ proptest! {
         watershed in watersheds(),
         (z, y, x) in (1_u64..7, 1_u64..8, 1_u64..9),
         (tz, ty, tx) in (1_u64..7, 1_u64..8, 1_u64..9),
+        waits: bool,
     ) {
         let watershed = Some(watershed);
         let config = SegmentConfig { level, connectivity, fill_holes, min_voxels, watershed, ..SegmentConfig::default() };
@@ -158,7 +159,7 @@ proptest! {
         prop_assert_eq!(whole.voxels(), in_blocks.voxels());
         let folder = tempfile::tempdir().unwrap();
         let grid = crate::objects::Grid::new(extent, block);
-        let plan = Plan { grid, tile, tiles_at_once: 1, heights_in_memory: false, room: 100 };
+        let plan = Plan { grid, tile, tiles_at_once: 1, in_memory: false, waits, room: 100 };
         let means = SegmentMeans { scratch: Some(folder.path().join("heights")), ..SegmentMeans::default() };
         let again = segment_as_planned(&volume, &with_file, &config, &plan, means, &mut |_, _| true).unwrap();
         prop_assert_eq!(found, again);

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use deep3m_volume::{Extent, Index, Region};
 
-use super::heights::Heights;
+use super::Heights;
 use crate::AnalyzeError;
 use crate::objects::{Connectivity, Grid};
 

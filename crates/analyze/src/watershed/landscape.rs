@@ -5,10 +5,11 @@ use std::path::Path;
 use deep3m_volume::{Extent, Index, Region, Volume, VoxelSize};
 use rayon::prelude::*;
 
-use super::heights::Heights;
+use super::Heights;
 use crate::AnalyzeError;
 use crate::distance::{across_rows, across_sections, along_rows, in_sections};
 use crate::objects::{Grid, Mask};
+use crate::scratch::NUMBER_BYTES;
 use crate::smooth::Gaussian;
 
 /// The largest height: all whole numbers up to it are there in 32-bit floating point.
@@ -70,7 +71,7 @@ pub(crate) fn distances(
             *square = unit.height(f64::from(*square).sqrt());
         });
     };
-    let section = extent.y.saturating_mul(extent.x).saturating_mul(super::HEIGHT_BYTES);
+    let section = extent.y.saturating_mul(extent.x).saturating_mul(NUMBER_BYTES);
     if heights.in_memory().is_some() || section <= room {
         heights.change([false, true, true], room, &mut go_on, |squares, part| {
             in_sections(squares, part, spacing);

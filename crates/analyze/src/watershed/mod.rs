@@ -13,7 +13,6 @@
 
 mod basin;
 mod climb;
-mod heights;
 mod landscape;
 mod passes;
 #[cfg(test)]
@@ -26,12 +25,15 @@ use rayon::prelude::*;
 
 use crate::AnalyzeError;
 use crate::objects::{Connectivity, Faces, Forest, Found, Grid, Overlap, Piece, Records, Size, Tally};
+use crate::scratch::Scratch;
 use basin::{Basin, highest, lead_on, merge};
 use climb::{Climb, Exit};
 use passes::{Pass, passes};
 
-pub(crate) use heights::{HEIGHT_BYTES, Heights};
 pub(crate) use landscape::{Around, Unit, distances, smoothed};
+
+/// How high each voxel of a volume lies: a whole number, 0 where there is no object.
+pub(crate) type Heights = Scratch<f32>;
 
 /// Objects that were told apart by the heights of their voxels.
 pub(crate) struct Sheds(Found<Basin>);

@@ -1,4 +1,4 @@
-//! How high each voxel of a volume lies, kept in memory or in a file to work in.
+//! A number for each voxel of a volume, kept in memory or in a file to work in.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,41 +7,67 @@ use deep3m_volume::{Extent, Index, Region, VolumeError, fs};
 
 use crate::AnalyzeError;
 
-/// Bytes of a height.
-pub(crate) const HEIGHT_BYTES: u64 = 4;
+/// Bytes of a number.
+pub(crate) const NUMBER_BYTES: u64 = 4;
 
-/// A height for each voxel of a volume: a whole number, 0 where there is no object.
-pub(crate) struct Heights {
-    extent: Extent,
-    kept: Kept,
+/// A number of four bytes.
+pub(crate) trait Number: Copy + Default {
+    fn to_bytes(self) -> [u8; 4];
+    fn from_bytes(bytes: [u8; 4]) -> Self;
 }
 
-enum Kept {
-    Memory(Vec<f32>),
-    Scratch(Scratch),
+impl Number for f32 {
+    fn to_bytes(self) -> [u8; 4] {
+        self.to_le_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self::from_le_bytes(bytes)
+    }
+}
+
+impl Number for u32 {
+    fn to_bytes(self) -> [u8; 4] {
+        self.to_le_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self::from_le_bytes(bytes)
+    }
+}
+
+/// A number for each voxel of a volume.
+pub(crate) struct Scratch<T> {
+    extent: Extent,
+    kept: Kept<T>,
+}
+
+enum Kept<T> {
+    Memory(Vec<T>),
+    File(Temporary),
 }
 
 /// A file to work in, removed in the end.
-struct Scratch {
+struct Temporary {
     path: PathBuf,
     file: File,
 }
 
-impl Drop for Scratch {
+impl Drop for Temporary {
     fn drop(&mut self) {
         // What stays is replaced by the next run.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-impl Heights {
-    /// Heights of 0: in a file, or in memory where there is none.
+impl<T: Number> Scratch<T> {
+    /// Zeros: in a file, or in memory where there is none.
     pub(crate) fn new(extent: Extent, scratch: Option<&Path>) -> Result<Self, AnalyzeError> {
         let kept = match scratch {
-            None => Kept::Memory(vec![0.0; extent.len()]),
+            None => Kept::Memory(vec![T::default(); extent.len()]),
             Some(path) => {
-                let bytes = extent.checked_voxels().unwrap_or(u64::MAX).saturating_mul(HEIGHT_BYTES);
-                Kept::Scratch(Scratch { path: path.to_owned(), file: fs::create_scratch(path, bytes)? })
+                let bytes = extent.checked_voxels().unwrap_or(u64::MAX).saturating_mul(NUMBER_BYTES);
+                Kept::File(Temporary { path: path.to_owned(), file: fs::create_scratch(path, bytes)? })
             }
         };
         Ok(Self { extent, kept })
@@ -52,28 +78,28 @@ impl Heights {
     }
 
     /// All of them, where they are in memory.
-    pub(crate) const fn in_memory(&mut self) -> Option<&mut Vec<f32>> {
+    pub(crate) const fn in_memory(&mut self) -> Option<&mut Vec<T>> {
         match &mut self.kept {
-            Kept::Memory(heights) => Some(heights),
-            Kept::Scratch(_) => None,
+            Kept::Memory(numbers) => Some(numbers),
+            Kept::File(_) => None,
         }
     }
 
     /// Copies those of a part into a block of the size `shape`, with the first at `at`.
-    pub(crate) fn read(&self, part: Region, block: &mut [f32], shape: Extent, at: Index) -> Result<(), AnalyzeError> {
+    pub(crate) fn read(&self, part: Region, block: &mut [T], shape: Extent, at: Index) -> Result<(), AnalyzeError> {
         match &self.kept {
-            Kept::Memory(heights) => self.for_runs(part, shape, at, |from, to, len| {
-                block[to..to + len].copy_from_slice(&heights[from..from + len]);
+            Kept::Memory(numbers) => self.for_runs(part, shape, at, |from, to, len| {
+                block[to..to + len].copy_from_slice(&numbers[from..from + len]);
                 Ok(())
             }),
-            Kept::Scratch(scratch) => {
+            Kept::File(scratch) => {
                 let mut bytes = Vec::new();
                 self.for_runs(part, shape, at, |from, to, len| {
-                    bytes.resize(len * HEIGHT_BYTES as usize, 0);
-                    fs::read_at(&scratch.file, from as u64 * HEIGHT_BYTES, &mut bytes)
+                    bytes.resize(len * NUMBER_BYTES as usize, 0);
+                    fs::read_at(&scratch.file, from as u64 * NUMBER_BYTES, &mut bytes)
                         .map_err(|e| VolumeError::io(&scratch.path, "read", e))?;
-                    let heights = bytes.as_chunks().0.iter().map(|&height| f32::from_le_bytes(height));
-                    block[to..to + len].iter_mut().zip(heights).for_each(|(into, height)| *into = height);
+                    let numbers = bytes.as_chunks().0.iter().map(|&number| T::from_bytes(number));
+                    block[to..to + len].iter_mut().zip(numbers).for_each(|(into, number)| *into = number);
                     Ok(())
                 })
             }
@@ -81,19 +107,19 @@ impl Heights {
     }
 
     /// Replaces those of a part.
-    pub(crate) fn write(&mut self, part: Region, block: &[f32]) -> Result<(), AnalyzeError> {
+    pub(crate) fn write(&mut self, part: Region, block: &[T]) -> Result<(), AnalyzeError> {
         let (extent, shape) = (self.extent, part.extent);
         match &mut self.kept {
-            Kept::Memory(heights) => runs(extent, part, shape, Index::default(), |from, to, len| {
-                heights[from..from + len].copy_from_slice(&block[to..to + len]);
+            Kept::Memory(numbers) => runs(extent, part, shape, Index::default(), |from, to, len| {
+                numbers[from..from + len].copy_from_slice(&block[to..to + len]);
                 Ok(())
             }),
-            Kept::Scratch(scratch) => {
+            Kept::File(scratch) => {
                 let mut bytes = Vec::new();
                 runs(extent, part, shape, Index::default(), |from, to, len| {
                     bytes.clear();
-                    bytes.extend(block[to..to + len].iter().flat_map(|height| height.to_le_bytes()));
-                    fs::write_at(&scratch.file, from as u64 * HEIGHT_BYTES, &bytes)
+                    bytes.extend(block[to..to + len].iter().flat_map(|number| number.to_bytes()));
+                    fs::write_at(&scratch.file, from as u64 * NUMBER_BYTES, &bytes)
                         .map_err(|e| VolumeError::io(&scratch.path, "write", e).into())
                 })
             }
@@ -107,7 +133,7 @@ impl Heights {
         whole: [bool; 3],
         room: u64,
         go_on: &mut dyn FnMut() -> bool,
-        mut change: impl FnMut(&mut [f32], Extent),
+        mut change: impl FnMut(&mut [T], Extent),
     ) -> Result<(), AnalyzeError> {
         let extent = self.extent;
         if let Some(all) = self.in_memory() {
@@ -115,11 +141,11 @@ impl Heights {
             return if go_on() { Ok(()) } else { Err(AnalyzeError::Interrupted) };
         }
         let mut block = Vec::new();
-        for part in Region::whole(extent).tiles(piece(extent, whole, room / HEIGHT_BYTES)) {
+        for part in Region::whole(extent).tiles(piece(extent, whole, room / NUMBER_BYTES)) {
             if !go_on() {
                 return Err(AnalyzeError::Interrupted);
             }
-            block.resize(part.extent.len(), 0.0);
+            block.resize(part.extent.len(), T::default());
             self.read(part, &mut block, part.extent, Index::default())?;
             change(&mut block, part.extent);
             self.write(part, &block)?;
@@ -193,7 +219,7 @@ mod tests {
             let path = folder.path().join("scratch");
             let value = |at: Index| (extent.offset(at) + 1) as f32;
             for scratch in [None, Some(path.as_path())] {
-                let mut heights = Heights::new(extent, scratch).unwrap();
+                let mut heights = Scratch::<f32>::new(extent, scratch).unwrap();
                 for part in Region::whole(extent).tiles(Extent::new(bz, by, bx)) {
                     let of_part = part.tiles(Extent::new(1, 1, 1)).map(|voxel| value(voxel.start));
                     heights.write(part, &of_part.collect::<Vec<f32>>()).unwrap();
