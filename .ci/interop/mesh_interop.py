@@ -126,9 +126,12 @@ def levels(folder, number):
                 crosses = (side.min(1) < 1 << 15) & (side.max(1) > 1 << 15)
                 assert not crosses.any(), "a triangle crosses the middle of a piece"
             parts.append(trimesh.Trimesh(origin + shape * 2.0**level * (cell + corners / 65535.0), faces, process=False))
-        # Corners at the border of two pieces are the same place, up to rounding.
+        if pieces == 1:
+            yield parts[0]
+            continue
+        # Corners at the border of two pieces are the same place.
         whole = trimesh.util.concatenate(parts)
-        keys = np.round(whole.vertices / shape * 65535.0 / 2.0**level, 1)
+        keys = np.round((whole.vertices - origin) / shape * 65535.0 / 2.0**level).astype("i8")
         _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         yield trimesh.Trimesh(whole.vertices[first], inverse.ravel()[whole.faces], process=False)
     assert at == len(index) and start == len(data), "all of both files is used"
@@ -165,6 +168,7 @@ def compare(deep3m, folder, labels):
         most = max(most, len(found))
         # Rounding to 65535ths may fold a triangle, never move the surface.
         for level, mesh in enumerate(found):
+            assert mesh.is_watertight, f"{number}, level {level}: the pieces do not fit"
             within = 1e-3 if level == 0 else 0.05 * 2**level
             assert abs(mesh.volume / 1e9 / row["volume_um3"] - 1) < within + 0.01, f"{number}, level {level}"
     return objects, said, most

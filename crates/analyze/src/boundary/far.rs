@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use deep3m_volume::{Extent, Index, Region};
+use rayon::prelude::*;
 
 use super::Grid;
 use super::distances::Distances;
@@ -81,15 +82,16 @@ impl Seeker {
     }
 }
 
-/// Finds the nearest partner of each.
+/// Finds the nearest partner of each. `progress` is asked now and then whether to go on.
 pub(super) fn search(
     masks: &Masks<'_>,
     grid: &Grid,
     bricks: &Bricks,
     mut seeker: Seeker,
     distances: &mut Distances,
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(), AnalyzeError> {
-    let Some(bounds) = bounds(&seeker.open) else { return Ok(()) };
+    let Some(bounds) = bounds(seeker.open.iter().map(|(at, _)| *at)) else { return Ok(()) };
     let partner = if seeker.of == PREDICTION { TRUTH } else { PREDICTION };
     let marked = bricks.marks.iter().filter(|(_, mark)| *mark & partner != 0).map(|(&brick, _)| brick);
     let mut order: Vec<(f64, u64)> = marked.map(|brick| (between(grid, bounds, bricks.part(brick)), brick)).collect();
@@ -100,16 +102,19 @@ pub(super) fn search(
             break;
         }
         let part = bricks.part(brick);
-        let concerned = |at: Index, square: f64| between(grid, Region::new(at, Extent::new(1, 1, 1)), part) < square;
-        if !seeker.open.iter().any(|&(at, square)| concerned(at, square)) {
+        let concerned = |part: Region, (at, square): (Index, f64)| between(grid, one(at), part) < square;
+        if !seeker.open.iter().any(|&open| concerned(part, open)) {
             continue;
         }
         let edges = masks.edges(part)?;
         let rows = Rows::of(part, if partner == TRUTH { &edges.truth } else { &edges.prediction });
-        for (at, square) in &mut seeker.open {
-            if concerned(*at, *square) {
+        seeker.open.par_iter_mut().with_min_len(256).for_each(|(at, square)| {
+            if concerned(rows.bounds, (*at, *square)) {
                 *square = rows.nearest(grid, *at, *square);
             }
+        });
+        if !progress(0) {
+            return Err(AnalyzeError::Interrupted);
         }
     }
     for (_, square) in seeker.open {
@@ -123,11 +128,13 @@ struct Rows {
     /// Section and row, with where its columns begin and end in the list.
     rows: Vec<(u64, u64, usize, usize)>,
     columns: Vec<u64>,
+    /// The box around them.
+    bounds: Region,
 }
 
 impl Rows {
     fn of(part: Region, surface: &[u8]) -> Self {
-        let (mut rows, mut columns) = (Vec::new(), Vec::new());
+        let (mut rows, mut columns): (Vec<(u64, u64, usize, usize)>, Vec<u64>) = (Vec::new(), Vec::new());
         let row = Extent::new(1, 1, part.extent.x);
         for (place, marks) in part.tiles(row).zip(surface.chunks_exact(part.extent.x as usize)) {
             let begin = columns.len();
@@ -136,19 +143,29 @@ impl Rows {
                 rows.push((place.start.z, place.start.y, begin, columns.len()));
             }
         }
-        Self { rows, columns }
+        let places =
+            rows.iter().flat_map(|&(z, y, begin, end)| [columns[begin], columns[end - 1]].map(|x| Index::new(z, y, x)));
+        let bounds = bounds(places).unwrap_or(part);
+        Self { rows, columns, bounds }
     }
 
     /// The least squared distance from a voxel, if it is less than what is known: in each row to the column before or behind.
     fn nearest(&self, grid: &Grid, from: Index, known: f64) -> f64 {
         let mut least = known;
         for &(z, y, begin, end) in &self.rows {
-            if grid.square(from, Index::new(z, y, from.x)) < least {
-                let columns = &self.columns[begin..end];
-                let behind = columns.partition_point(|&x| x < from.x);
-                for &x in columns.iter().take(behind + 1).skip(behind.saturating_sub(1)) {
-                    least = least.min(grid.square(from, Index::new(z, y, x)));
-                }
+            let columns = &self.columns[begin..end];
+            let nearest = from.x.clamp(columns[0], columns[columns.len() - 1]);
+            let square = grid.square(from, Index::new(z, y, nearest));
+            if square >= least {
+                continue;
+            }
+            if nearest != from.x {
+                least = square;
+                continue;
+            }
+            let behind = columns.partition_point(|&x| x < from.x);
+            for &x in columns.iter().take(behind + 1).skip(behind.saturating_sub(1)) {
+                least = least.min(grid.square(from, Index::new(z, y, x)));
             }
         }
         least
@@ -156,8 +173,7 @@ impl Rows {
 }
 
 /// The box around voxels.
-fn bounds(open: &[(Index, f64)]) -> Option<Region> {
-    let mut places = open.iter().map(|(at, _)| *at);
+fn bounds(mut places: impl Iterator<Item = Index>) -> Option<Region> {
     let first = places.next()?;
     let (low, high) = places.fold((first, first), |(low, high), at| {
         (
@@ -166,6 +182,11 @@ fn bounds(open: &[(Index, f64)]) -> Option<Region> {
         )
     });
     Some(Region::new(low, Extent::new(high.z - low.z + 1, high.y - low.y + 1, high.x - low.x + 1)))
+}
+
+/// A voxel as a box.
+const fn one(at: Index) -> Region {
+    Region::new(at, Extent::new(1, 1, 1))
 }
 
 /// The least square between voxels of two boxes.

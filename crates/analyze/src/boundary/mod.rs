@@ -158,22 +158,18 @@ fn compare(
     if surface.contains(&0) {
         return Ok(grid.summary(surface, &[Distances::default(), Distances::default()]));
     }
-    walk.run(
-        |part| {
-            let mut found = [Distances::default(), Distances::default()];
-            if open.contains(&key(part.core.start)) {
-                for (side, distances) in found.iter_mut().enumerate() {
-                    far::search(masks, grid, &bricks, seek(masks, grid, part, side)?, distances)?;
-                }
+    // Block by block: of each, all threads look for partners.
+    for part in walk.parts() {
+        if open.contains(&key(part.core.start)) {
+            for (side, distances) in distances.iter_mut().enumerate() {
+                let seeker = seek(masks, grid, part, side)?;
+                far::search(masks, grid, &bricks, seeker, distances, progress)?;
             }
-            Ok(found)
-        },
-        |_, found| {
-            distances.iter_mut().zip(&found).for_each(|(all, more)| all.merge(more));
-            Ok(())
-        },
-        progress,
-    )?;
+        }
+        if !progress(part.core.extent.len() as u64) {
+            return Err(AnalyzeError::Interrupted);
+        }
+    }
     Ok(grid.summary(surface, &distances))
 }
 

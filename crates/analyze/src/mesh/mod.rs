@@ -54,7 +54,7 @@ impl MeshConfig {
     pub fn for_voxels(size: VoxelSize) -> Self {
         let sides = [size.z_nm, size.y_nm, size.x_nm];
         let (least, most) = sides.iter().fold((f64::INFINITY, 0.0_f64), |(l, m), &side| (l.min(side), m.max(side)));
-        let smooth = (20.0 * most / least).round().clamp(20.0, 100.0) as u32;
+        let smooth = (12.0 * most / least).round().clamp(12.0, 60.0) as u32;
         Self { region: None, ids: None, min_voxels: 1, smooth, max_error_nm: least / 4.0, levels: 1 }
     }
 }

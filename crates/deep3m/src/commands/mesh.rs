@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// shortest side]
     #[arg(long, value_name = "LENGTH", value_parser = parse::length)]
     max_error: Option<Length>,
-    /// How often to smooth; 0 leaves the steps of the voxels [default: 20, more where sections are thick]
+    /// How often to smooth; 0 leaves the steps of the voxels [default: 12, more where sections are thick]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
     smooth: Option<u32>,
     /// Neither smooth nor simplify

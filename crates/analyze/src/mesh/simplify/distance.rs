@@ -3,6 +3,7 @@
 use super::super::vector::{Vector, add, dot, minus, times};
 
 /// The squared distance (Ericson, Real-Time Collision Detection, 2005, 5.1.5: which corner, edge or inside is nearest).
+#[inline]
 pub(in crate::mesh) fn squared(p: Vector, [a, b, c]: [Vector; 3]) -> f64 {
     let (ab, ac, ap) = (minus(b, a), minus(c, a), minus(p, a));
     let (d1, d2) = (dot(ab, ap), dot(ac, ap));

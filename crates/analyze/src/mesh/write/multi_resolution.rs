@@ -43,14 +43,12 @@ pub(super) fn encode(object: &ObjectMesh) -> (Vec<u8>, Vec<u8>) {
         let planes = cells >> number.saturating_sub(1);
         let width = f64::from(1_u32 << number.saturating_sub(1));
         let cut = Cut::new(&level.mesh, origin.map(f64::from), shape.map(|side| f64::from(side) * width), planes);
-        let pieces = cut.by_cell(coarser).into_iter().filter_map(|(cell, triangles)| {
-            // Those on the last plane belong to the last piece.
-            let last = (cells >> number).saturating_sub(1);
-            let cell = cell.0.map(|i| i.min(last));
-            let bytes = piece(&cut, cell, coarser, &triangles)?;
+        let last = (cells >> number).saturating_sub(1);
+        let pieces = cut.by_cell(coarser, last).into_iter().map(|(cell, triangles)| {
+            let bytes = piece(&cut, cell.0, coarser, &triangles);
             let size = bytes.len() as u32;
             fragments.extend(bytes);
-            Some((cell, size))
+            (cell.0, size)
         });
         lists.push(pieces.collect());
     }
@@ -77,28 +75,21 @@ fn scales(levels: &[Level]) -> Vec<f32> {
     levels.iter().map(scale).collect()
 }
 
-/// A piece as Draco; `None` where no triangle is left.
-fn piece(cut: &Cut, cell: [u32; 3], coarser: u32, triangles: &[[u32; 3]]) -> Option<Vec<u8>> {
-    let mut numbers: HashMap<[u16; 3], u32> = HashMap::new();
-    let mut corners = Vec::new();
-    let mut kept = Vec::with_capacity(triangles.len());
-    for triangle in triangles {
-        let triangle = triangle.map(|corner| {
+/// A piece as Draco. Corners stay apart even where their places are the same, so that the surface stays closed.
+fn piece(cut: &Cut, cell: [u32; 3], coarser: u32, triangles: &[[u32; 3]]) -> Vec<u8> {
+    let mut numbers: HashMap<u32, u32> = HashMap::new();
+    let mut corners: Vec<[u16; 3]> = Vec::new();
+    let mut number = |corner: u32| {
+        *numbers.entry(corner).or_insert_with(|| {
             let place = cut.places[corner as usize];
             let step = |i: usize| (place[i] / f64::from(coarser) - f64::from(cell[i])) * STEPS;
             // A half is rounded up: the plane half-way is then where the viewer has it, 32768.
-            let corner: [u16; 3] = std::array::from_fn(|i| (step(i) + 0.5).floor().clamp(0.0, STEPS) as u16);
-            *numbers.entry(corner).or_insert_with(|| {
-                corners.push(corner);
-                corners.len() as u32 - 1
-            })
-        });
-        let [a, b, c] = triangle;
-        if a != b && b != c && c != a {
-            kept.push(triangle);
-        }
-    }
-    (!kept.is_empty()).then(|| draco::encode(&corners, &kept))
+            corners.push(std::array::from_fn(|i| (step(i) + 0.5).floor().clamp(0.0, STEPS) as u16));
+            corners.len() as u32 - 1
+        })
+    };
+    let triangles: Vec<[u32; 3]> = triangles.iter().map(|triangle| triangle.map(&mut number)).collect();
+    draco::encode(&corners, &triangles)
 }
 
 fn bounds(levels: &[Level]) -> ([f64; 3], [f64; 3]) {

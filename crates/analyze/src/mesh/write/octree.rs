@@ -72,14 +72,14 @@ impl Cut {
         self.triangles = done;
     }
 
-    /// The triangles by the cell of a grid `coarser` times as wide in which they lie: (x, y, z).
-    pub(super) fn by_cell(&self, coarser: u32) -> BTreeMap<ZOrder, Vec<[u32; 3]>> {
+    /// The triangles by the cell (x, y, z), at most `last`, of a grid `coarser` times as wide in which they lie.
+    pub(super) fn by_cell(&self, coarser: u32, last: u32) -> BTreeMap<ZOrder, Vec<[u32; 3]>> {
         let mut cells: BTreeMap<ZOrder, Vec<[u32; 3]>> = BTreeMap::new();
         for &triangle in &self.triangles {
             let cell = std::array::from_fn(|i| {
                 // The middle is inside the cell, but for triangles in a plane, which go to the cell after it.
                 let sum: f64 = triangle.iter().map(|&corner| self.places[corner as usize][i]).sum();
-                (sum / 3.0 / f64::from(coarser)) as u32
+                ((sum / 3.0 / f64::from(coarser)) as u32).min(last)
             });
             cells.entry(ZOrder(cell)).or_default().push(triangle);
         }
@@ -158,7 +158,7 @@ mod tests {
         };
         let whole = det([4.0, 0.0, 1.0], [1.0, 4.0, 2.0], [0.3, 0.7, 4.0]);
         assert!((volume - whole).abs() < 1e-5, "{volume} instead of {whole}");
-        assert_eq!(cut.by_cell(1).values().map(Vec::len).sum::<usize>(), cut.triangles.len());
-        assert_eq!(cut.by_cell(4).len(), 1);
+        assert_eq!(cut.by_cell(1, 3).values().map(Vec::len).sum::<usize>(), cut.triangles.len());
+        assert_eq!(cut.by_cell(4, 0).len(), 1);
     }
 }

@@ -36,7 +36,8 @@ use crate::parse::{self, Length};
 /// With --annotators, several truths: the prediction and every annotator against what the annotators agree on (the majority, and
 /// STAPLE), and against each other.
 ///
-/// Where a score would divide by nothing, as the Jaccard index of two empty volumes, it has no value: –, null in JSON.
+/// Where a score would divide by nothing, as the Jaccard index of two empty volumes, it has no value: –, null in JSON. With --objects
+/// nothing to find and nothing found is perfect.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
