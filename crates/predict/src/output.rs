@@ -139,6 +139,10 @@ impl Output {
 
     /// Whether the output is this run's, complete: another worker may have ended it.
     pub(crate) fn is_finished(&self, run: &RunIdentity) -> Result<bool, PredictError> {
+        // The note of a file comes before the file: whoever was killed between the two has left the note alone.
+        if self.is_copied() && !self.out.exists() {
+            return Ok(false);
+        }
         Ok(self.result()?.is_some_and(|note| note.finished && note.run.differences(run).is_empty()))
     }
 

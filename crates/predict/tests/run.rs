@@ -297,6 +297,19 @@ fn a_finished_run_given_again_does_nothing() {
 }
 
 #[test]
+fn a_note_without_its_file_is_no_result() {
+    // A process that was killed between the note of a TIFF stack and the stack itself leaves this.
+    let world = World::new();
+    let out = world.path("p.tif");
+    world.predict(&out, &small()).unwrap();
+    let before = std::fs::read(&out).unwrap();
+    std::fs::remove_file(&out).unwrap();
+    let again = world.predict(&out, &small()).unwrap();
+    assert_eq!(again.voxels_now, again.voxels);
+    assert_eq!(std::fs::read(&out).unwrap(), before);
+}
+
+#[test]
 fn another_run_is_refused_and_replaced_only_when_asked() {
     let world = World::new();
     let other = PredictConfig { variations: VariationCount::One, halo: Some(3), ..small() };

@@ -3,6 +3,7 @@
 use super::field::Field;
 use super::response::{Position, Response};
 use super::scale::Scale;
+use super::solid::Solid;
 use super::template::Templates;
 
 /// Places nearer than this to a better one are none of their own, in diameters.
@@ -32,6 +33,8 @@ pub(super) struct Candidate {
 pub(super) struct Around {
     /// Places in it.
     places: Vec<[i64; 3]>,
+    /// What tells objects from foreground that is far larger.
+    solid: Solid,
     /// How far it reaches.
     pub(super) near: [usize; 3],
     /// How far a block's candidates depend on others' voxels.
@@ -56,11 +59,13 @@ impl Around {
             }
         }
         let near = near.map(|n| n as usize);
+        let solid = Solid::new(scale);
         let halo = [0, 1, 2].map(|i| {
             let ball = (RADIUS_SEARCH * scale.diameter / pitch[i] + 0.5).ceil() as usize;
-            (near[i] + 1 + templates.reach[i] as usize).max(ball)
+            let discs = if i == 0 { 0 } else { solid.reach[i - 1] };
+            (near[i] + 1 + templates.reach[i] as usize).max(ball).max(discs)
         });
-        Self { places, near, halo }
+        Self { places, solid, near, halo }
     }
 }
 
@@ -93,7 +98,8 @@ pub(super) fn candidates(
                     .and_then(|other| response.index(other))
                     .is_some_and(|j| response.gain[j] > gain || (response.gain[j] == gain && *by < [0, 0, 0]))
             };
-            if share >= least && share > 0.0 && seen(field, at, share) && !around.places.iter().any(beaten) {
+            let fits = share >= least && share > 0.0 && seen(field, at, share) && !around.places.iter().any(beaten);
+            if fits && !around.solid.holds(field, at) {
                 let template = &templates.all[usize::from(response.template[i])];
                 let mut centre = [0.0, between(&response, at, 1), between(&response, at, 2)];
                 centre[0] = if templates.all.len() > 1 { template.offset } else { between(&response, at, 0) };

@@ -15,6 +15,7 @@ mod learn;
 mod object;
 mod response;
 mod scale;
+mod solid;
 mod template;
 mod uncertain;
 
