@@ -137,6 +137,15 @@ def levels(folder, number):
     assert at == len(index) and start == len(data), "all of both files is used"
 
 
+def has_no_border(mesh):
+    """Whether each edge is walked as often in one direction as in the other: what rounding folds up may share an edge."""
+    edges = mesh.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    forward = np.sign(edges[:, 1] - edges[:, 0])
+    keys, inverse = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True)
+    return not np.bincount(inverse.ravel(), forward, len(keys)).any()
+
+
 def compare(deep3m, folder, labels):
     stored = zarr.create_array(folder / "labels.zarr", shape=labels.shape, chunks=(32, 64, 64), dtype="u4", overwrite=True)
     stored[:] = labels
@@ -168,7 +177,7 @@ def compare(deep3m, folder, labels):
         most = max(most, len(found))
         # Rounding to 65535ths may fold a triangle, never move the surface.
         for level, mesh in enumerate(found):
-            assert mesh.is_watertight, f"{number}, level {level}: the pieces do not fit"
+            assert has_no_border(mesh), f"{number}, level {level}: the pieces do not fit"
             within = 1e-3 if level == 0 else 0.05 * 2**level
             assert abs(mesh.volume / 1e9 / row["volume_um3"] - 1) < within + 0.01, f"{number}, level {level}"
     return objects, said, most
