@@ -6,6 +6,9 @@ use deep3m_volume::{Extent, Index, Region, memory};
 
 use crate::AnalyzeError;
 
+/// Bytes of runs that are kept at most, whatever the memory.
+const MOST_RUNS: u64 = 512 << 20;
+
 /// Boxes of one size that tile a volume, from its first voxel on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
@@ -13,6 +16,7 @@ pub(crate) struct Grid {
     core: Extent,
     at_once: usize,
     kept_bytes: u64,
+    keeps_runs: bool,
 }
 
 impl Grid {
@@ -20,12 +24,24 @@ impl Grid {
     pub(crate) fn new(extent: Extent, core: Extent) -> Self {
         let part = |size: u64, all: u64| size.clamp(1, all.max(1));
         let core = Extent::new(part(core.z, extent.z), part(core.y, extent.y), part(core.x, extent.x));
-        Self { extent, core, at_once: 2 * rayon::current_num_threads().max(1), kept_bytes: u64::MAX }
+        Self { extent, core, at_once: 2 * rayon::current_num_threads().max(1), kept_bytes: u64::MAX, keeps_runs: false }
     }
 
     /// So many blocks at a time, and at most so many bytes for what is kept of the objects found so far.
     pub(crate) fn limited(self, at_once: usize, kept_bytes: u64) -> Self {
         Self { at_once: at_once.max(1), kept_bytes, ..self }
+    }
+
+    /// The same, where objects are drawn after they were found: their runs are kept until then, if there is room.
+    pub(crate) fn keeping_runs(self) -> Self {
+        Self { keeps_runs: true, ..self }
+    }
+
+    /// Bytes that the runs of all blocks may take, beside what is kept of their objects.
+    pub(crate) fn room_for_runs(&self, kept: u64) -> u64 {
+        // What is kept may take twice its bytes while it grows. Holes are found before objects: two of three parts are left for them.
+        let left = self.kept_bytes.saturating_sub(kept).saturating_mul(2) / 3;
+        if self.keeps_runs { left.min(MOST_RUNS) } else { 0 }
     }
 
     /// How many blocks are looked at at a time.

@@ -7,8 +7,8 @@
 //! for a layer of blocks, besides what is counted of each object ([`Tally`]). Corners need no care: a voxel that three or
 //! more blocks hold is joined along their faces.
 //!
-//! Numbers are given in the order of the objects' first voxels. To draw them, blocks are read and told apart once more,
-//! which gives the same objects in the same order.
+//! Numbers are given in the order of the objects' first voxels. To draw them, the runs of all blocks are kept where the memory holds them;
+//! else blocks are read and told apart once more, which gives the same objects in the same order.
 
 mod connectivity;
 mod faces;
@@ -20,7 +20,7 @@ mod tally;
 
 use std::path::Path;
 
-use deep3m_volume::{Index, Region};
+use deep3m_volume::{Extent, Index, Region};
 use rayon::prelude::*;
 
 use crate::AnalyzeError;
@@ -49,6 +49,8 @@ pub(crate) struct Found<T> {
     numbers: Vec<u32>,
     /// Where those of each block begin in `numbers`.
     bases: Vec<u32>,
+    /// Each block's runs; empty where they took too much.
+    blocks: Vec<Labelled>,
 }
 
 /// Finds the objects of a mask; those that `keep` says no to are left out.
@@ -64,12 +66,14 @@ pub(crate) fn find<T: Tally>(
     let blocks = grid.blocks();
     let mut joined = Joined::<T>::default();
     let mut bases = Vec::with_capacity(blocks.len());
+    let mut runs = Kept::default();
     for batch in blocks.chunks(grid.at_once()) {
         let looked: Vec<_> =
             batch.par_iter().map(|core| Look::at(mask, grid, core, connectivity)).collect::<Result<_, _>>()?;
         for (core, look) in batch.iter().zip(looked) {
             bases.push(joined.forest.len());
-            if !joined.add(grid.place(core), look)? {
+            runs.add(look.labelled);
+            if !joined.add(grid.place(core), look.tallies, look.overlap)? {
                 return Err(AnalyzeError::Changed { path: mask.path().to_owned() });
             }
             if !progress(core.extent.len() as u64) {
@@ -77,8 +81,32 @@ pub(crate) fn find<T: Tally>(
             }
         }
         grid.check_kept(mask.path(), joined.bytes())?;
+        runs.limit(grid.room_for_runs(joined.bytes()));
     }
-    Ok(Some(joined.finish(bases, keep)))
+    Ok(Some(Found { blocks: runs.blocks, ..joined.finish(bases, keep) }))
+}
+
+/// The runs of the blocks so far, as long as they are not too many.
+#[derive(Default)]
+struct Kept {
+    blocks: Vec<Labelled>,
+    bytes: u64,
+    given_up: bool,
+}
+
+impl Kept {
+    fn add(&mut self, labelled: Labelled) {
+        if !self.given_up {
+            self.bytes += labelled.bytes() as u64;
+            self.blocks.push(labelled);
+        }
+    }
+
+    fn limit(&mut self, room: u64) {
+        if self.bytes > room {
+            *self = Self { given_up: true, ..Self::default() };
+        }
+    }
 }
 
 impl<T> Found<T> {
@@ -88,25 +116,34 @@ impl<T> Found<T> {
         self.numbers.get(*base as usize..)
     }
 
-    /// The numbers of the voxels of `part`, which is one of [`Grid::widened`]; 0 where there is no kept object. Mask, grid and
-    /// connectivity are those of [`find`].
+    /// The numbers of the first `wanted` voxels (along z, y and x) of `part`, which is one of [`Grid::widened`]; 0 where there is no
+    /// kept object. Mask, grid and connectivity are those of [`find`].
     pub(crate) fn draw(
         &self,
         mask: &dyn Mask,
         grid: &Grid,
         connectivity: Connectivity,
         part: Region,
+        wanted: Extent,
     ) -> Result<Vec<u32>, AnalyzeError> {
         let changed = || AnalyzeError::Changed { path: mask.path().to_owned() };
-        let labelled = Labelled::of(&mask.read(part)?, part.extent, connectivity);
+        let again;
+        let labelled = if let Some(kept) = self.blocks.get(grid.number(part.start)) {
+            kept
+        } else {
+            again = Labelled::of(&mask.read(part)?, part.extent, connectivity);
+            &again
+        };
         let numbers = self.numbers_from(grid, part.start).ok_or_else(changed)?;
-        let mut drawn = vec![0; part.extent.len()];
-        let rows = drawn.chunks_exact_mut(labelled.width().max(1));
-        let places = (0..labelled.depth()).flat_map(|z| (0..labelled.height()).map(move |y| (z, y)));
-        for ((z, y), voxels) in places.zip(rows) {
+        let mut drawn = vec![0; wanted.len()];
+        let [depth, height, width] = wanted.to_array().map(|size| size as usize);
+        let places = (0..depth).flat_map(|z| (0..height).map(move |y| (z, y)));
+        for ((z, y), voxels) in places.zip(drawn.chunks_exact_mut(width.max(1))) {
             for run in labelled.row(z, y) {
                 let number = *numbers.get(run.object as usize).ok_or_else(changed)?;
-                voxels[run.from as usize..run.to as usize].fill(number);
+                if let Some(voxels) = voxels.get_mut(run.from as usize..width.min(run.to as usize)) {
+                    voxels.fill(number);
+                }
             }
         }
         Ok(drawn)
@@ -117,6 +154,7 @@ impl<T> Found<T> {
 struct Look<T> {
     tallies: Vec<T>,
     overlap: Overlap,
+    labelled: Labelled,
 }
 
 impl<T: Tally> Look<T> {
@@ -156,7 +194,7 @@ impl<T: Tally> Look<T> {
             if core.start.y > 0 { labelled.rows(0).collect() } else { Vec::new() },
             if core.start.x > 0 { labelled.column(0).collect() } else { Vec::new() },
         ];
-        Ok(Self { tallies, overlap: Overlap { low, high } })
+        Ok(Self { tallies, overlap: Overlap { low, high }, labelled })
     }
 }
 
@@ -175,10 +213,10 @@ impl<T> Default for Joined<T> {
 
 impl<T: Tally> Joined<T> {
     /// Adds the next block; false where it does not go with those before it.
-    fn add(&mut self, place: grid::Place, look: Look<T>) -> Result<bool, AnalyzeError> {
-        let base = self.forest.grow(look.tallies.len() as u32)?;
-        self.records.add(base, look.tallies);
-        let goes_together = self.faces.join(place, look.overlap, base, &mut self.forest);
+    fn add(&mut self, place: grid::Place, tallies: Vec<T>, overlap: Overlap) -> Result<bool, AnalyzeError> {
+        let base = self.forest.grow(tallies.len() as u32)?;
+        self.records.add(base, tallies);
+        let goes_together = self.faces.join(place, overlap, base, &mut self.forest);
         self.records.tidy(&mut self.forest);
         Ok(goes_together)
     }
@@ -213,6 +251,6 @@ impl<T: Tally> Found<T> {
             // The first piece of an object comes before the others.
             numbers[piece as usize] = numbers[forest.root(piece) as usize];
         }
-        Self { objects: kept.into_iter().map(|(_, tally)| tally).collect(), numbers, bases }
+        Self { objects: kept.into_iter().map(|(_, tally)| tally).collect(), numbers, bases, blocks: Vec::new() }
     }
 }

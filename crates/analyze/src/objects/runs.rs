@@ -56,7 +56,13 @@ impl Labelled {
             runs[i].object = if root == i { objects } else { runs[root].object };
             objects += u32::from(root == i);
         }
+        runs.shrink_to_fit();
         Self { height, width, starts, runs, objects }
+    }
+
+    /// What it takes, in bytes.
+    pub(super) const fn bytes(&self) -> usize {
+        self.starts.len() * size_of::<u32>() + self.runs.len() * size_of::<Run>()
     }
 
     /// How many objects there are.

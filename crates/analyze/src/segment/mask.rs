@@ -90,7 +90,7 @@ impl Mask for Filled<'_> {
         if self.holes.objects.is_empty() {
             return Ok(mask);
         }
-        let holes = self.holes.draw(&Background(self.mask), self.grid, self.connectivity, part)?;
+        let holes = self.holes.draw(&Background(self.mask), self.grid, self.connectivity, part, part.extent)?;
         for (voxel, hole) in mask.iter_mut().zip(holes) {
             *voxel |= u8::from(hole != 0);
         }

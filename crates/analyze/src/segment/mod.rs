@@ -142,13 +142,17 @@ fn write(
     let is_there = |written: &Option<&mut dyn Written>, tile: Region| written.as_ref().is_some_and(|w| w.holds(tile));
     for batch in tiles.chunks(plan.tiles_at_once) {
         let (there, to_do): (Vec<Region>, Vec<Region>) = batch.iter().partition(|&&tile| is_there(&written, tile));
-        let drawn: Vec<Block> =
-            to_do.par_iter().map(|&tile| draw(numbered, plan, tile)).collect::<Result<_, AnalyzeError>>()?;
-        for (tile, block) in to_do.iter().zip(&drawn) {
-            writer.write(tile.start, block)?;
-            if let Some(written) = &mut written {
-                written.add(*tile)?;
-            }
+        if writer.in_order() {
+            let drawn: Vec<Block> =
+                to_do.par_iter().map(|&tile| draw(numbered, plan, tile)).collect::<Result<_, AnalyzeError>>()?;
+            to_do.iter().zip(&drawn).try_for_each(|(tile, block)| writer.write(tile.start, block))?;
+        } else {
+            to_do
+                .par_iter()
+                .try_for_each(|&tile| Ok::<_, AnalyzeError>(writer.write(tile.start, &draw(numbered, plan, tile)?)?))?;
+        }
+        if let Some(written) = &mut written {
+            to_do.iter().try_for_each(|&tile| written.add(tile))?;
         }
         for tile in there.iter().chain(&to_do) {
             if !progress(tile.extent.len() as u64) {

@@ -86,12 +86,10 @@ impl<'a> Numbered<'a> {
     /// The numbers of the voxels of a block.
     pub(super) fn draw(&self, core: &Region) -> Result<Block, AnalyzeError> {
         let (mask, grid, connectivity) = (self.mask, self.grid, self.connectivity);
-        let part = grid.widened(core);
         let drawn = match &self.found {
-            By::Components(found) => found.draw(mask, grid, connectivity, part)?,
+            By::Components(found) => found.draw(mask, grid, connectivity, grid.widened(core), core.extent)?,
             By::Watershed { heights, sheds } => sheds.draw(mask.path(), heights, grid, connectivity, core)?,
         };
-        let whole = Block::new(part.extent, Voxels::U32(drawn));
-        Ok(if part == *core { whole } else { whole.crop(Region::whole(core.extent)) })
+        Ok(Block::new(core.extent, Voxels::U32(drawn)))
     }
 }

@@ -91,7 +91,7 @@ impl Plan {
                 let peak = held.saturating_add(work).saturating_add(if fits_in_memory { heights } else { 0 });
                 // Vectors that grow are copied: what is kept may take that twice.
                 let kept = if budget == u64::MAX { u64::MAX } else { (room - peak) / 2 };
-                let grid = Grid::new(extent, core).limited(at_once, kept);
+                let grid = Grid::new(extent, core).limited(at_once, kept).keeping_runs();
                 return Ok(Self { grid, tile, tiles_at_once, in_memory: fits_in_memory, waits, room: blocks / 2 });
             }
         }

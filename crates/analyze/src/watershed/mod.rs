@@ -78,7 +78,7 @@ impl Sheds {
         self.0.objects.iter().map(|basin| &basin.size)
     }
 
-    /// The numbers of the voxels of a block with what it holds of the next ones ([`Grid::widened`]). The rest is as for [`find`].
+    /// The numbers of the voxels of a block. The rest is as for [`find`].
     pub(crate) fn draw(
         &self,
         path: &Path,
@@ -91,8 +91,8 @@ impl Sheds {
         let climb = Climb::of(heights, grid, core, connectivity)?;
         let numbers = self.0.numbers_from(grid, core.start).ok_or_else(changed)?;
         let numbers = numbers.get(..climb.peaks.len()).ok_or_else(changed)?;
-        let [depth, height, width] = climb.extent.to_array().map(|n| n as usize);
-        let mut drawn = Vec::with_capacity(climb.extent.len());
+        let [depth, height, width] = core.extent.to_array().map(|n| n as usize);
+        let mut drawn = Vec::with_capacity(core.extent.len());
         for row in (0..depth).flat_map(|z| (0..height).map(move |y| (z, y))).map(|(z, y)| climb.row(z, y)) {
             let groups = &climb.groups[row..row + width];
             drawn.extend(groups.iter().map(|&group| if group == 0 { 0 } else { numbers[group as usize - 1] }));

@@ -130,7 +130,7 @@ fn in_blocks(heights: &[f32], extent: Extent, connectivity: Connectivity, h: f32
     let mut numbers = Block::zeros(extent, deep3m_volume::VoxelType::U32);
     for core in grid.blocks() {
         let drawn = sheds.draw(path, &kept, &grid, connectivity, &core).unwrap();
-        let drawn = Block::new(grid.widened(&core).extent, Voxels::U32(drawn));
+        let drawn = Block::new(core.extent, Voxels::U32(drawn));
         numbers.paste(core.start, &drawn, Region::whole(core.extent));
     }
     let numbers: Vec<u32> = numbers.voxels().iter().collect();
