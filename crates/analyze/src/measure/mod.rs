@@ -220,8 +220,12 @@ fn sums_of(labels: &[u32], grey: Option<&Block>, part: Part, region: Region, are
     let wide = Extent::new(wide[0], wide[1], wide[2]);
     let sections = core.extent.z;
     if labels.iter().any(|&label| label != 0) {
-        let field = cut(labels, part.around.extent, from, wide, Beyond::Nothing);
-        area.shares(&field, wide, &mut |label, _, share| sums.add_share(label, share, sections));
+        let mut add = |label, _, share| sums.add_share(label, share, sections);
+        if from == [0; 3] && wide == part.around.extent {
+            area.shares(labels, wide, &mut add);
+        } else {
+            area.shares(&cut(labels, part.around.extent, from, wide, Beyond::Nothing), wide, &mut add);
+        }
     }
     sums
 }

@@ -35,18 +35,36 @@ impl SurfaceArea {
     pub(crate) fn shares(&self, labels: &[u32], extent: Extent, each: &mut impl FnMut(u32, [usize; 3], u64)) {
         let [depth, height, width] = extent.to_array().map(|n| (n as usize).saturating_sub(2 * MARGIN));
         let mut tile = Tile::new();
+        // Most of most volumes is background: tiles of it are told by where each row has labels at all.
+        let inside: Vec<(u32, u32)> = labels.chunks_exact((extent.x as usize).max(1)).map(labelled).collect();
         for z in (0..depth).step_by(TILE[0]) {
             for y in (0..height).step_by(TILE[1]) {
                 for x in (0..width).step_by(TILE[2]) {
                     let start = [z, y, x];
                     let size = [depth - z, height - y, width - x];
-                    if tile.fill(labels, extent, start, size) {
+                    if shows_any(&inside, extent, start) && tile.fill(labels, extent, start, size) {
                         tile.each_share(self, start, each);
                     }
                 }
             }
         }
     }
+}
+
+/// From which to before which column a row has labels; an empty range where it has none.
+fn labelled(row: &[u32]) -> (u32, u32) {
+    let first = row.iter().position(|&label| label != 0).unwrap_or(row.len());
+    let end = row.iter().rposition(|&label| label != 0).map_or(0, |last| last + 1);
+    (first as u32, end as u32)
+}
+
+/// Whether a tile, with what lies around it, has labels.
+fn shows_any(inside: &[(u32, u32)], extent: Extent, [z, y, x]: [usize; 3]) -> bool {
+    let height = extent.y as usize;
+    let rows = y..(y + TILE[1] + 2 * MARGIN).min(height);
+    let mut sections = z..(z + TILE[0] + 2 * MARGIN).min(extent.z as usize);
+    let (from, to) = (x as u32, (x + WIDE) as u32);
+    sections.any(|z| inside[z * height + rows.start..z * height + rows.end].iter().any(|&(a, b)| a < to && from < b))
 }
 
 impl Tile {
