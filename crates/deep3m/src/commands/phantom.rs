@@ -20,7 +20,7 @@ use crate::parse;
   deep3m phantom -o phantom --shape 64,512,512 --seed 1
   deep3m phantom -o other --seed 2 --voxel-size 40,6,6 --noise 0.12 --contrast 0.6     another microscope
   deep3m phantom -o drawn --annotators 3                                               drawn by three people
-  deep3m phantom -o cortex --shape 64,400,400 --voxel-size 100,100,100 --layers 1,0.1  nuclei in two layers")]
+  deep3m phantom -o layers --voxel-size 60,50,50 --mitochondria 0 --vesicles 0 --layers 1,0.2")]
 pub(crate) struct Args {
     /// Folder to make
     #[arg(short, long, value_name = "DIR")]
@@ -34,10 +34,6 @@ pub(crate) struct Args {
     /// Number that decides everything random
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    #[command(flatten)]
-    tissue: Tissue,
-    #[command(flatten)]
-    camera: Camera,
     /// Also the mitochondria as N people would draw them, each in a way of their own, from 0 to 9
     #[arg(long, value_name = "N", default_value_t = 0)]
     annotators: u32,
@@ -47,6 +43,10 @@ pub(crate) struct Args {
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    tissue: Tissue,
+    #[command(flatten)]
+    camera: Camera,
 }
 
 #[derive(clap::Args)]
