@@ -4,6 +4,7 @@ mod commands;
 mod console;
 mod interrupt;
 mod parse;
+mod pipe;
 mod report;
 
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     interrupt::install();
+    pipe::end_quietly();
     let outcome = match cli.command {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Phantom(args) => commands::phantom::run(&args),

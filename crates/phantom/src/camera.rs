@@ -11,6 +11,7 @@ pub(crate) struct Camera {
     kernel_x: Vec<f32>,
     noise: f32,
     contrast: f32,
+    section_contrast: f32,
     noise_seed: u64,
     section_seed: u64,
 }
@@ -35,7 +36,8 @@ impl Camera {
             kernel_y: kernel(config.blur_nm / config.voxel_size.y_nm),
             kernel_x: kernel(config.blur_nm / config.voxel_size.x_nm),
             noise: (config.noise * 255.0) as f32,
-            contrast: config.section_contrast as f32,
+            contrast: config.contrast as f32,
+            section_contrast: config.section_contrast as f32,
             noise_seed: hash::stream(config.seed, 71),
             section_seed: hash::stream(config.seed, 72),
         }
@@ -59,8 +61,8 @@ impl Camera {
             blur(out, &self.kernel_x, |k, i| row[i + hx + k] + row[i + hx - k]);
         }
         let shift = |axis: i64| hash::unit(hash::at(self.section_seed, outer.z, axis, 0)) as f32 * 2.0 - 1.0;
-        let gain = 1.0 + self.contrast * shift(1);
-        let offset = 0.5 * self.contrast * 255.0 * shift(2);
+        let gain = self.contrast * (1.0 + self.section_contrast * shift(1));
+        let offset = 0.5 * self.section_contrast * 255.0 * shift(2);
         let mut image = Vec::with_capacity(height * width);
         let mut line = vec![0.0; width];
         for y in 0..height {

@@ -25,6 +25,9 @@ pub struct PhantomConfig {
     pub vesicles: f64,
     /// Nuclei, about 1.4 µm in diameter (small ones, so that a small phantom has some). Default 0.8.
     pub nuclei: f64,
+    /// Layers of equal thickness along the rows (y), as of a cortex: in each this share of the nuclei. Default none, as
+    /// many everywhere.
+    pub layers: Vec<f64>,
     /// What is dark or striped and no mitochondrion: myelin, lysosomes, endoplasmic reticulum, dark processes.
     /// Default 0.7.
     pub distractors: f64,
@@ -36,6 +39,10 @@ pub struct PhantomConfig {
     pub noise: f64,
     /// Standard deviation of the blur in the plane, in nm. Default 7.
     pub blur_nm: f64,
+    /// Contrast of the tissue: its grey values' distance from mid-grey is multiplied by this. Default 1.
+    pub contrast: f64,
+    /// How many annotators draw the mitochondria, each in a way of their own. Default 0.
+    pub annotators: u32,
 }
 
 impl Default for PhantomConfig {
@@ -48,11 +55,14 @@ impl Default for PhantomConfig {
             mitochondria: 1.0,
             vesicles: 0.8,
             nuclei: 0.8,
+            layers: vec![],
             distractors: 0.7,
             section_jitter_nm: 8.0,
             section_contrast: 0.06,
             noise: 0.06,
             blur_nm: 7.0,
+            contrast: 1.0,
+            annotators: 0,
         }
     }
 }
@@ -82,15 +92,33 @@ impl PhantomConfig {
             ("section_contrast", self.section_contrast, 0.0, 0.5, "0 to 0.5"),
             ("noise", self.noise, 0.0, 0.5, "0 to 0.5"),
             ("blur_nm", self.blur_nm, 0.0, 100.0, "0 to 100 nm"),
+            ("contrast", self.contrast, 0.1, 2.0, "0.1 to 2"),
+            ("annotators", f64::from(self.annotators), 0.0, f64::from(MAX_ANNOTATORS), "0 to 9"),
         ] {
             // Not a number fails this too.
             if !(low..=high).contains(&v) {
                 return fail(name, v.to_string(), expected);
             }
         }
+        if let Some(share) = self.layers.iter().find(|v| !(0.0..=1.0).contains(*v)) {
+            return fail("layers", share.to_string(), "0 (no nuclei) to 1 in each layer");
+        }
         Ok(())
     }
+
+    /// The chance that a site of a nucleus at `y_nm` is occupied. Above and below the phantom its outer layers go on.
+    pub(crate) fn nuclei_at(&self, y_nm: f64) -> f64 {
+        if self.layers.is_empty() {
+            return self.nuclei;
+        }
+        let height = self.shape.y as f64 * self.voxel_size.y_nm;
+        let layer = (y_nm / height * self.layers.len() as f64).max(0.0) as usize;
+        self.nuclei * self.layers[layer.min(self.layers.len() - 1)]
+    }
 }
+
+/// Each has a label volume; one digit names it.
+const MAX_ANNOTATORS: u32 = 9;
 
 /// Longest side of a phantom, so that no coordinate comes near the limits of its number.
 const MAX_SIDE: u64 = 1 << 20;
@@ -106,6 +134,19 @@ mod tests {
         assert!(bad.validate().unwrap_err().to_string().contains("noise is NaN; expected 0 to 0.5"));
         let bad = PhantomConfig { shape: Extent::new(1, 0, 5), ..PhantomConfig::default() };
         assert!(bad.validate().unwrap_err().to_string().contains("shape is 1 × 0 × 5"));
+        let bad = PhantomConfig { layers: vec![1.0, 1.5], ..PhantomConfig::default() };
+        assert!(bad.validate().unwrap_err().to_string().contains("layers is 1.5"));
+        let bad = PhantomConfig { annotators: 10, ..PhantomConfig::default() };
+        assert!(bad.validate().unwrap_err().to_string().contains("annotators is 10"));
+    }
+
+    #[test]
+    fn layers_lie_one_below_the_other() {
+        let layers = vec![1.0, 0.25];
+        let config = PhantomConfig { shape: Extent::new(5, 100, 50), nuclei: 0.8, layers, ..PhantomConfig::default() };
+        for (y_nm, chance) in [(-900.0, 0.8), (0.0, 0.8), (399.0, 0.8), (401.0, 0.2), (799.0, 0.2), (5000.0, 0.2)] {
+            assert_eq!(config.nuclei_at(y_nm), chance, "{y_nm}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! Objects lie on jittered lattices, one site per cell, and each voxel is a function of the settings and its place.
 //! Blocks therefore agree wherever they are cut, on every machine and with any number of threads.
 
+mod annotator;
 mod camera;
 mod config;
 mod error;
@@ -29,4 +30,4 @@ pub use config::PhantomConfig;
 pub use error::PhantomError;
 pub use phantom::{Phantom, PhantomBlock};
 pub use truth::{Census, Class, Point, TrueObject};
-pub use write::{ClassTotal, Truth, write};
+pub use write::{ClassTotal, Truth, annotator_name, write};

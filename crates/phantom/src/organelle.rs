@@ -48,7 +48,8 @@ pub(crate) struct Mitochondrion {
     pub(crate) spacing: f64,
     /// The process that it lies in; found when all processes are known.
     pub(crate) host: u64,
-    rank: u64,
+    /// Its hash: the lower of two that meet stays.
+    pub(crate) rank: u64,
 }
 
 /// Something round and dark that is no mitochondrion: a lysosome, a dense body.
@@ -113,8 +114,9 @@ pub(crate) fn nuclei(config: &PhantomConfig, bounds: Bounds) -> Vec<Nucleus> {
     let stream = hash::stream(config.seed, 31);
     let make = |c: Cell| {
         let mut draw = Draw::new(hash::at(stream, c.z, c.y, c.x));
-        let occupied = draw.chance(config.nuclei);
+        let lot = draw.unit();
         let centre = jittered(c, NUCLEUS_PITCH, 300.0, &mut draw);
+        let occupied = lot < config.nuclei_at(centre.y);
         let r = draw.between(560.0, 800.0);
         let mut axis = || r * draw.between(0.85, 1.15);
         let radii = Vec3::new(axis(), axis(), axis());

@@ -3,6 +3,7 @@
 use deep3m_volume::{Block, Extent, Index, Region, Voxels};
 use rayon::prelude::*;
 
+use crate::annotator::Annotators;
 use crate::camera::Camera;
 use crate::scene::Scene;
 use crate::section::{self, Fields, WARP_REACH, Window};
@@ -19,6 +20,7 @@ pub struct Phantom {
     config: PhantomConfig,
     fields: Fields,
     camera: Camera,
+    annotators: Annotators,
 }
 
 /// A region of a phantom, with its truth.
@@ -34,6 +36,8 @@ pub struct PhantomBlock {
     pub vesicles: Block,
     /// 255 in nuclei, else 0.
     pub nuclei: Block,
+    /// 255 in what each annotator took for mitochondria, else 0.
+    pub annotators: Vec<Block>,
     /// The objects in the region, with the voxels that they have there.
     pub census: Census,
 }
@@ -60,7 +64,12 @@ impl Phantom {
     /// [`PhantomError::Setting`] for a setting out of its range.
     pub fn new(config: PhantomConfig) -> Result<Self, PhantomError> {
         config.validate()?;
-        Ok(Self { fields: Fields::new(&config), camera: Camera::new(&config), config })
+        Ok(Self {
+            fields: Fields::new(&config),
+            camera: Camera::new(&config),
+            annotators: Annotators::new(&config),
+            config,
+        })
     }
 
     /// Its settings.
@@ -92,15 +101,21 @@ impl Phantom {
             .collect();
         let mut census = Census::default();
         let mut planes = [const { Vec::new() }; 5];
+        let mut drawn = Vec::new();
         for section in sections {
             census.merge(&section.census);
             for (all, plane) in planes.iter_mut().zip(section.planes) {
                 all.extend(plane);
             }
+            drawn.extend(section.drawn);
         }
         let [images, mitochondria, membranes, vesicles, nuclei] =
             planes.map(|v| Block::new(region.extent, Voxels::U8(v)));
-        Ok(PhantomBlock { images, mitochondria, membranes, vesicles, nuclei, census })
+        let annotators = (0..self.config.annotators)
+            .map(|a| drawn.iter().map(|d| if d >> a & 1 == 1 { 255 } else { 0 }).collect())
+            .map(|mask| Block::new(region.extent, Voxels::U8(mask)))
+            .collect();
+        Ok(PhantomBlock { images, mitochondria, membranes, vesicles, nuclei, annotators, census })
     }
 
     /// Every object that has voxels in a region, with what of it lies there.
@@ -135,11 +150,15 @@ impl Phantom {
             height: height + 2 * hy,
             width: width + 2 * hx,
         };
-        let tissue = section::draw(&self.config, &self.fields, scene, window);
+        let tissue = section::draw(&self.config, &self.fields, &self.annotators, scene, window);
         let image = self.camera.image(&tissue.grey, window);
         let mut labels = Class::ALL.map(|_| vec![0; height * width]);
+        let mut drawn = Vec::new();
         let mut census = Census::default();
         for y in 0..height {
+            if !tissue.drawn.is_empty() {
+                drawn.extend_from_slice(&tissue.drawn[(y + hy) * window.width + hx..][..width]);
+            }
             let row = &tissue.codes[(y + hy) * window.width + hx..][..width];
             let mut x = 0;
             for run in row.chunk_by(|a, b| a == b) {
@@ -154,12 +173,13 @@ impl Phantom {
             }
         }
         let [mitochondria, membranes, vesicles, nuclei] = labels;
-        Section { planes: [image, mitochondria, membranes, vesicles, nuclei], census }
+        Section { planes: [image, mitochondria, membranes, vesicles, nuclei], drawn, census }
     }
 }
 
 #[derive(Debug)]
 struct Section {
     planes: [Vec<u8>; 5],
+    drawn: Vec<u16>,
     census: Census,
 }

@@ -93,7 +93,7 @@ impl Scene {
                 .retain(|v| bounds.meets(v.centre, v.radius + 20.0) && scene.has_room(v.centre, v.radius, Some(host)));
             scene.vesicles.append(&mut vesicles);
         }
-        scene.lysosomes.retain(|l| bounds.meets(l.body.centre, l.body.reach() + 30.0));
+        scene.lysosomes.retain(|l| bounds.meets(l.body.centre, l.body.reach() + 40.0));
         scene.number();
         scene
     }
@@ -181,7 +181,7 @@ impl Nearby<'_> {
             nuclei: kept(&self.nuclei, |n| oval(&n.body, 1.5 * (n.gap + MEMBRANE_REACH))),
             myelin: kept(&self.myelin, |m| tube(&m.spine, MEMBRANE_REACH)),
             mitochondria: kept(&self.mitochondria, |m| tube(&m.spine, m.gap + MEMBRANE_REACH)),
-            lysosomes: kept(&self.lysosomes, |l| oval(&l.body, 30.0)),
+            lysosomes: kept(&self.lysosomes, |l| oval(&l.body, 40.0)),
             stacks: kept(&self.stacks, |s| oval(&s.body, 0.0)),
             vesicles: kept(&self.vesicles, |v| bounds.meets(v.centre, v.radius + 15.0)),
         }

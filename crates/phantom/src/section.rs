@@ -2,6 +2,7 @@
 
 use deep3m_volume::VoxelSize;
 
+use crate::annotator::{Annotators, Strokes};
 use crate::config::PhantomConfig;
 use crate::hash;
 use crate::noise::{Columns, Noise};
@@ -27,6 +28,8 @@ pub(crate) struct Tissue {
     pub(crate) grey: Vec<f32>,
     /// What each pixel belongs to: a code of the scene.
     pub(crate) codes: Vec<u32>,
+    /// Which annotators took each pixel for mitochondrion: a bit for each. Empty where there are none.
+    pub(crate) drawn: Vec<u16>,
 }
 
 /// What bends space and mottles it.
@@ -109,9 +112,16 @@ impl Row {
 }
 
 /// Draws the tissue of a window.
-pub(crate) fn draw(config: &PhantomConfig, fields: &Fields, scene: &Scene, window: Window) -> Tissue {
+pub(crate) fn draw(
+    config: &PhantomConfig,
+    fields: &Fields,
+    annotators: &Annotators,
+    scene: &Scene,
+    window: Window,
+) -> Tissue {
     let n = window.height * window.width;
-    let mut tissue = Tissue { grey: vec![0.0; n], codes: vec![BACKGROUND; n] };
+    let drawn = vec![0; if annotators.is_empty() { 0 } else { n }];
+    let mut tissue = Tissue { grey: vec![0.0; n], codes: vec![BACKGROUND; n], drawn };
     let (jy, jx) = fields.jitter(config, window.z);
     let size = config.voxel_size;
     let z_nm = window.z as f64 * size.z_nm;
@@ -141,10 +151,14 @@ pub(crate) fn draw(config: &PhantomConfig, fields: &Fields, scene: &Scene, windo
             scene.processes.candidates(anchor, bounds.centre(), bounds.radius(), &mut seeds);
             for row in &rows {
                 let line = (row.y - window.y) as usize * window.width;
+                let strokes = Strokes::new(annotators, window.z, y_nm(row.y), columns, pixels.clone());
                 for i in pixels.clone() {
                     let (grey, code) = voxel(config, &seeds, &near, row.places[i], row.textures[i]);
                     tissue.grey[line + i] = grey * (1.0 + 0.05 * row.light[i]);
                     tissue.codes[line + i] = code;
+                    if let Some(drawn) = tissue.drawn.get_mut(line + i) {
+                        *drawn = strokes.at(&near, row.places[i], i - pixels.start);
+                    }
                 }
             }
         }

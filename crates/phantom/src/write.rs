@@ -65,8 +65,13 @@ fn label_name(class: Class) -> String {
     format!("{}.zarr", class.volume_name())
 }
 
-/// Writes a phantom into a folder: `images.zarr`, a label volume (0 and 255) per class, and `truth.json` at last, so that
-/// a folder with `truth.json` is complete.
+/// The label volume that an annotator, counted from 1, drew.
+pub fn annotator_name(annotator: u32) -> String {
+    format!("{}-annotator-{annotator}.zarr", Class::Mitochondrion.volume_name())
+}
+
+/// Writes a phantom into a folder: `images.zarr`, a label volume (0 and 255) per class and per annotator, and
+/// `truth.json` at last, so that a folder with `truth.json` is complete.
 ///
 /// Memory is that of a working block, whatever the phantom's size; `truth.json` needs what its objects need. `progress`
 /// hears the number of voxels after each block.
@@ -80,8 +85,9 @@ pub fn write(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Truth, PhantomError> {
     let names = Class::ALL.map(label_name);
+    let annotators: Vec<String> = (1..=phantom.config().annotators).map(annotator_name).collect();
     let mut all = vec![IMAGES, TRUTH];
-    all.extend(names.iter().map(String::as_str));
+    all.extend(names.iter().chain(&annotators).map(String::as_str));
     for path in all.iter().map(|name| folder.join(name)) {
         if !overwrite && path.symlink_metadata().is_ok() {
             return Err(PhantomError::Exists { place: Place::file(path) });
@@ -95,6 +101,10 @@ pub fn write(
     for (name, class) in names.iter().zip(Class::ALL) {
         labels.push((class, new_volume(phantom, &folder.join(name), class.volume_name(), overwrite)?));
     }
+    let drawn = annotators
+        .iter()
+        .map(|name| new_volume(phantom, &folder.join(name), name.trim_end_matches(".zarr"), overwrite))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut census = Census::default();
     for region in Region::whole(phantom.config().shape).tiles(working_block(images.grain())) {
         let block = phantom.render(region)?;
@@ -102,11 +112,14 @@ pub fn write(
         for (class, writer) in &labels {
             writer.write(region.start, block.labels(*class))?;
         }
+        for (mask, writer) in block.annotators.iter().zip(&drawn) {
+            writer.write(region.start, mask)?;
+        }
         census.merge(&block.census);
         progress(region.extent.len() as u64);
     }
     images.finish()?;
-    for (_, writer) in &labels {
+    for writer in labels.iter().map(|(_, writer)| writer).chain(&drawn) {
         writer.finish()?;
     }
     let truth = Truth::new(phantom, &census);

@@ -10,7 +10,9 @@ use proptest::prelude::*;
 const SHAPE: Extent = Extent::new(12, 160, 176);
 
 fn phantom(seed: u64) -> Phantom {
-    Phantom::new(PhantomConfig { seed, shape: SHAPE, ..PhantomConfig::default() }).expect("valid settings")
+    let config =
+        PhantomConfig { seed, shape: SHAPE, layers: vec![1.0, 0.3], annotators: 3, ..PhantomConfig::default() };
+    Phantom::new(config).expect("valid settings")
 }
 
 /// A phantom rendered in one piece, shared by the tests.
@@ -38,14 +40,19 @@ fn blocks_of_any_size_make_the_whole() {
     let mut census = Census::default();
     let mut images = Block::zeros(SHAPE, whole.images.voxels().voxel_type());
     let mut labels = Class::ALL.map(|_| images.clone());
+    let mut drawn = whole.annotators.iter().map(|_| images.clone()).collect::<Vec<_>>();
     for region in Region::whole(SHAPE).tiles(Extent::new(7, 90, 100)) {
         let block = phantom.render(region).unwrap();
         images.paste(region.start, &block.images, Region::whole(region.extent));
         for (all, class) in labels.iter_mut().zip(Class::ALL) {
             all.paste(region.start, block.labels(class), Region::whole(region.extent));
         }
+        for (all, mask) in drawn.iter_mut().zip(&block.annotators) {
+            all.paste(region.start, mask, Region::whole(region.extent));
+        }
         census.merge(&block.census);
     }
+    assert!(drawn == whole.annotators, "annotators differ");
     assert!(images == whole.images, "images differ");
     for (all, class) in labels.iter().zip(Class::ALL) {
         assert!(all == whole.labels(class), "{} differ", class.volume_name());
@@ -190,6 +197,57 @@ fn what_is_not_wanted_is_absent() {
     let block = Phantom::new(config).unwrap().render(Region::whole(Extent::new(2, 160, 176))).unwrap();
     assert_eq!(count(&block.mitochondria) + count(&block.vesicles) + count(&block.nuclei), 0);
     assert!(count(&block.membranes) > 0);
+}
+
+#[test]
+fn annotators_agree_as_people_do() {
+    let config = PhantomConfig { shape: Extent::new(16, 320, 320), seed: 2, annotators: 4, ..PhantomConfig::default() };
+    let block = Phantom::new(config.clone()).unwrap().render(Region::whole(config.shape)).unwrap();
+    let jaccard = |a: &Block, b: &Block| {
+        let pairs = || bytes(a).iter().zip(bytes(b)).map(|(a, b)| (*a == 255, *b == 255));
+        pairs().filter(|(a, b)| *a && *b).count() as f64 / pairs().filter(|(a, b)| *a || *b).count() as f64
+    };
+    assert_eq!(block.annotators.len(), 4);
+    for (i, one) in block.annotators.iter().enumerate() {
+        let with_truth = jaccard(one, &block.mitochondria);
+        assert!((0.75..0.97).contains(&with_truth), "annotator {}: {with_truth}", i + 1);
+        for other in &block.annotators[..i] {
+            let with_other = jaccard(one, other);
+            assert!((0.70..0.96).contains(&with_other), "annotator {}: {with_other}", i + 1);
+        }
+    }
+}
+
+#[test]
+fn nuclei_lie_in_their_layers() {
+    let config = PhantomConfig {
+        shape: Extent::new(30, 240, 160),
+        voxel_size: VoxelSize::new(200.0, 100.0, 100.0).unwrap(),
+        // All else is left out: so wide a field would take minutes.
+        mitochondria: 0.0,
+        vesicles: 0.0,
+        distractors: 0.0,
+        nuclei: 1.0,
+        layers: vec![1.0, 0.0],
+        ..PhantomConfig::default()
+    };
+    let objects = Phantom::new(config.clone()).unwrap().objects(Region::whole(config.shape)).unwrap();
+    let rows: Vec<f64> = objects.iter().filter(|o| o.class == Class::Nucleus).map(|o| o.centroid.y).collect();
+    // One in 27 µm³, as far as the lattice fits in.
+    assert!((30..60).contains(&rows.len()), "{}", rows.len());
+    // A site lies in a layer with its middle; space is bent by up to 144 nm more.
+    assert!(rows.iter().all(|y| *y < 122.0), "{rows:?}");
+}
+
+#[test]
+fn contrast_moves_grey_values_apart() {
+    let spread = |contrast| {
+        let config = PhantomConfig { contrast, noise: 0.0, shape: SHAPE, ..PhantomConfig::default() };
+        let image = Phantom::new(config).unwrap().render(Region::whole(Extent::new(1, 160, 176))).unwrap().images;
+        let (low, high) = bytes(&image).iter().fold((255, 0), |(l, h), v| (l.min(*v), h.max(*v)));
+        f64::from(high) - f64::from(low)
+    };
+    assert!((0.45..0.55).contains(&(spread(0.5) / spread(1.0))), "{} of {}", spread(0.5), spread(1.0));
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use deep3m_phantom::{Class, Phantom, PhantomConfig, PhantomError, Truth, write};
+use deep3m_phantom::{Class, Phantom, PhantomConfig, PhantomError, Truth, annotator_name, write};
 use deep3m_volume::{Extent, Region, open};
 
 #[test]
 fn written_is_rendered() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("phantom");
-    let config = PhantomConfig { shape: Extent::new(5, 70, 60), seed: 3, ..PhantomConfig::default() };
+    let config = PhantomConfig { shape: Extent::new(5, 70, 60), seed: 3, annotators: 2, ..PhantomConfig::default() };
     let phantom = Phantom::new(config.clone()).unwrap();
     let mut voxels = 0;
     let truth = write(&phantom, &path, false, &mut |n| voxels += n).unwrap();
@@ -25,6 +25,9 @@ fn written_is_rendered() {
         let labels = open(&path.join(&total.volume)).unwrap().read(whole).unwrap();
         assert!(labels == *rendered.labels(class));
         assert_eq!(total.voxels, labels.voxels().iter().filter(|&v| v == 255).count() as u64);
+    }
+    for (drawn, number) in rendered.annotators.iter().zip(1..) {
+        assert!(open(&path.join(annotator_name(number))).unwrap().read(whole).unwrap() == *drawn);
     }
     let on_disk: Truth = serde_json::from_str(&fs::read_to_string(path.join("truth.json")).unwrap()).unwrap();
     assert_eq!(on_disk, truth);

@@ -151,7 +151,8 @@ impl Matches {
         let good: Vec<_> = overlaps.iter().filter(good).collect();
         let tp = good.len() as u64;
         let (fp, fn_) = (predicted - tp, truth - tp);
-        let quality: f64 = good.iter().map(|&&(shared, union, ..)| shared as f64 / union as f64).sum();
+        // Not sum(): that of nothing is -0.
+        let quality = good.iter().fold(0.0, |sum, &&(shared, union, ..)| sum + shared as f64 / union as f64);
         let half = (fp + fn_) as f64 / 2.0;
         Self {
             iou: f64::from(twentieths) / 20.0,
@@ -266,6 +267,7 @@ mod tests {
         let split = of(&[(0, 0, 10), (1, 1, 50), (2, 1, 50)]);
         assert_eq!((split.matches[0].true_positives, split.matches[0].false_positives), (1, 1));
         assert_eq!(split.matches[1].true_positives, 0);
+        assert!(!split.to_string().contains("-0.000"));
         assert_eq!((split.vi_split, split.vi_merge), (1.0, 0.0));
         assert!(split.rand_precision == 1.0 && (split.rand_recall - 49.0 / 99.0).abs() < 1e-12);
         // Two true objects as one.
