@@ -1,0 +1,28 @@
+//! Runs folded convolutional networks on CPUs.
+//!
+//! The caller describes a network as a list of [`Layer`]s (batch normalisation folded into the weights) and gets an
+//! [`Engine`].
+#![deny(unsafe_code)]
+
+mod aligned;
+mod combine;
+mod conv;
+mod engine;
+mod error;
+mod grid;
+mod head;
+mod layer;
+mod memory;
+mod pack;
+mod plan;
+mod planes;
+mod pool;
+mod scratch;
+mod simd;
+mod tile;
+mod unfold;
+mod winograd;
+
+pub use engine::{Engine, Timing};
+pub use error::EngineError;
+pub use layer::{Conv, Head, Layer, Op, Tap};
