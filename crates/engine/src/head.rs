@@ -237,10 +237,15 @@ impl<L: Octet> Job for Shift<'_, L> {
         let width = product.len();
         let room = width.next_multiple_of(BLOCK);
         for (start, pixels) in product.chunks(BLOCK).enumerate() {
-            let rows = std::array::from_fn(|i| lanes.load(&pixels[i.min(pixels.len() - 1)..]));
-            for (column, row) in lanes.transpose(rows).into_iter().enumerate() {
+            let last = pixels.len() - 1;
+            let mut rows = [lanes.load(pixels); BLOCK];
+            for i in 1..BLOCK {
+                rows[i] = lanes.load(&pixels[i.min(last)..]);
+            }
+            let columns = lanes.transpose(rows);
+            for column in 0..BLOCK {
                 let place = &mut turned[column * room + start * BLOCK..][..BLOCK];
-                lanes.scatter(row, place.as_chunks_mut().0, 0);
+                lanes.scatter(columns[column], place.as_chunks_mut().0, 0);
             }
         }
         let columns = first..(first + BLOCK).min(head.classes * head.kernel);

@@ -140,6 +140,24 @@ fn transform(filter: &[f32; 9]) -> [f32; POINTS] {
     })
 }
 
+/// Six results of an expression. Not `std::array::from_fn`, whose closures are compiled without the instruction set.
+macro_rules! six {
+    ($i:ident => $of:expr) => {
+        [
+            six!(@ $i 0 $of),
+            six!(@ $i 1 $of),
+            six!(@ $i 2 $of),
+            six!(@ $i 3 $of),
+            six!(@ $i 4 $of),
+            six!(@ $i 5 $of),
+        ]
+    };
+    (@ $i:ident $number:literal $of:expr) => {{
+        let $i: usize = $number;
+        $of
+    }};
+}
+
 /// Transforms the tiles' inputs: Bᵀ d B.
 struct Enter<'s, 'a, L> {
     lanes: L,
@@ -159,27 +177,30 @@ impl<L: Octet> Job for Enter<'_, '_, L> {
         let [above, left] = grid.pad.map(|pad| pad - 1);
         // Tiles may hang over the lower and right border.
         let [end_row, end_column] = [0, 1].map(|axis| grid.size[axis] + 2 * grid.pad[axis]);
-        let zero = lanes.splat(0.0);
-        for (tile, &[row, column]) in tiles.iter().enumerate() {
-            let [row, column] = [row + above, column + left];
-            let columns = IN.min(end_column - column);
-            for block in 0..blocks {
-                let mut d = [[zero; IN]; IN];
-                for (y, d) in d.iter_mut().enumerate().take(end_row - row) {
-                    let from = &input.eights_from(row + y, column + block * grid.columns())[..columns];
-                    if let Some(from) = from.first_chunk::<IN>() {
-                        *d = std::array::from_fn(|x| lanes.load(&from[x..]));
-                    } else {
-                        d.iter_mut().zip(from).for_each(|(d, from)| *d = lanes.load(std::slice::from_ref(from)));
+        for block in 0..blocks {
+            for (tile, &[row, column]) in tiles.iter().enumerate() {
+                let [row, column] = [row + above, column + left];
+                let line =
+                    |y: usize| &input.eights_from(y, column + block * grid.columns())[..IN.min(end_column - column)];
+                let mut patch = [[[0.0; BLOCK]; IN]; IN];
+                let whole = row + IN <= end_row && column + IN <= end_column;
+                if !whole {
+                    for (y, patch) in (row..end_row).zip(&mut patch) {
+                        let line = line(y);
+                        patch[..line.len()].copy_from_slice(line);
                     }
                 }
+                let lines: [&[Eight; IN]; IN] = std::array::from_fn(|y| {
+                    let inside = if whole { line(row + y).first_chunk() } else { None };
+                    inside.unwrap_or(&patch[y])
+                });
                 // Columns first, then rows.
-                let half: [[L::Row; IN]; IN] = std::array::from_fn(|x| enter(lanes, std::array::from_fn(|y| d[y][x])));
+                let half = six!(x => enter(lanes, six!(y => lanes.load(&lines[y][x..]))));
                 for y in 0..IN {
-                    let line = enter(lanes, std::array::from_fn(|x| half[x][y]));
-                    for (x, value) in line.into_iter().enumerate() {
+                    let line = enter(lanes, six!(x => half[x][y]));
+                    for x in 0..IN {
                         let place = ((y * IN + x) * blocks + block) * count + tile;
-                        lanes.scatter(value, &mut points[place..], 0);
+                        lanes.scatter(line[x], &mut points[place..], 0);
                     }
                 }
             }
@@ -224,16 +245,15 @@ impl<L: Octet> Job for Leave<'_, '_, L> {
         let width = grid.size[1];
         let (count, eights) = (tiles.len(), layer.bias.len());
         let floor = lanes.splat(layer.floor);
-        for (tile, &[row, column]) in tiles.iter().enumerate() {
-            let rows = row - part.rows.start..(row + OUT).min(part.rows.end) - part.rows.start;
-            for (eight, bias) in layer.bias.iter().enumerate() {
-                let bias = lanes.load(std::slice::from_ref(bias));
-                let half: [[L::Row; OUT]; IN] = std::array::from_fn(|x| {
-                    let m = |y: usize| lanes.load(&results[((y * IN + x) * eights + eight) * count + tile..]);
-                    leave(lanes, std::array::from_fn(m))
-                });
+        for (eight, bias) in layer.bias.iter().enumerate() {
+            let bias = lanes.load(std::slice::from_ref(bias));
+            for (tile, &[row, column]) in tiles.iter().enumerate() {
+                let rows = row - part.rows.start..(row + OUT).min(part.rows.end) - part.rows.start;
+                let place = eight * count + tile;
+                let half =
+                    six!(x => leave(lanes, six!(y => lanes.load(&results[(y * IN + x) * eights * count + place..]))));
                 for (y, slice) in part.slices[rows.clone()].iter_mut().enumerate() {
-                    let line = leave(lanes, std::array::from_fn(|x| half[x][y]));
+                    let line = leave(lanes, six!(x => half[x][y]));
                     let slice: &mut [Eight] = slice.as_chunks_mut().0;
                     let to = &mut slice[eight * grid.columns() + grid.pad[1] + column..][..OUT.min(width - column)];
                     for (to, value) in to.iter_mut().zip(line) {

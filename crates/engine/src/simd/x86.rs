@@ -129,24 +129,32 @@ eight_lanes!(Half, run_avx512);
 #[inline]
 #[target_feature(enable = "avx")]
 fn transpose(r: [__m256; 8]) -> [__m256; 8] {
-    let [a, b, c, d] = [0, 2, 4, 6].map(|i| _mm256_unpacklo_ps(r[i], r[i + 1]));
-    let [e, f, g, h] = [0, 2, 4, 6].map(|i| _mm256_unpackhi_ps(r[i], r[i + 1]));
     // Lanes of rows 0 to 3, and of rows 4 to 7.
-    let low = quads(a, b, e, f);
-    let high = quads(c, d, g, h);
-    let first: [__m256; 4] = std::array::from_fn(|i| _mm256_permute2f128_ps::<0x20>(low[i], high[i]));
-    let last: [__m256; 4] = std::array::from_fn(|i| _mm256_permute2f128_ps::<0x31>(low[i], high[i]));
-    [first[0], first[1], first[2], first[3], last[0], last[1], last[2], last[3]]
+    let low = quads(r[0], r[1], r[2], r[3]);
+    let high = quads(r[4], r[5], r[6], r[7]);
+    [
+        _mm256_permute2f128_ps::<0x20>(low[0], high[0]),
+        _mm256_permute2f128_ps::<0x20>(low[1], high[1]),
+        _mm256_permute2f128_ps::<0x20>(low[2], high[2]),
+        _mm256_permute2f128_ps::<0x20>(low[3], high[3]),
+        _mm256_permute2f128_ps::<0x31>(low[0], high[0]),
+        _mm256_permute2f128_ps::<0x31>(low[1], high[1]),
+        _mm256_permute2f128_ps::<0x31>(low[2], high[2]),
+        _mm256_permute2f128_ps::<0x31>(low[3], high[3]),
+    ]
 }
 
+/// Four rows' lanes together, in each half.
 #[inline]
 #[target_feature(enable = "avx")]
-fn quads(a: __m256, b: __m256, e: __m256, f: __m256) -> [__m256; 4] {
+fn quads(a: __m256, b: __m256, c: __m256, d: __m256) -> [__m256; 4] {
+    let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+    let (ab_high, cd_high) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
     [
-        _mm256_shuffle_ps::<0x44>(a, b),
-        _mm256_shuffle_ps::<0xEE>(a, b),
-        _mm256_shuffle_ps::<0x44>(e, f),
-        _mm256_shuffle_ps::<0xEE>(e, f),
+        _mm256_shuffle_ps::<0x44>(ab, cd),
+        _mm256_shuffle_ps::<0xEE>(ab, cd),
+        _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+        _mm256_shuffle_ps::<0xEE>(ab_high, cd_high),
     ]
 }
 
