@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::aligned::Aligned;
 use crate::grid::{BLOCK, Grid, View, ViewMut};
 use crate::layer::Conv;
-use crate::pack::{Channels, eights, pack, panels};
+use crate::pack::{Channels, eights, pack, packed_len, panels};
 use crate::simd::{Eight, Isa};
 use crate::tile::{Finish, Source, Taps, Target, Weights, run};
 
@@ -27,6 +27,8 @@ pub(crate) struct Direct {
     padding: [usize; 2],
     panels: Vec<Panel>,
     weights: Aligned,
+    /// Numbers of the weights.
+    len: usize,
     bias: Vec<Eight>,
     floor: f32,
     /// Whether the result is added to what is there.
@@ -43,7 +45,7 @@ struct Panel {
 }
 
 impl Direct {
-    /// Packs a convolution's weights. With a `share`, share · result is added to what is there, and a ReLU follows.
+    /// Packs a convolution's weights, where it has any (see [`crate::Sketch`]). With a `share`, share · result is added to what is there, and a ReLU follows.
     pub(crate) fn new(isa: Isa, conv: &Conv, inputs: &Channels, share: Option<f32>) -> Self {
         let [rows, columns] = conv.kernel;
         let elements = rows * columns;
@@ -51,21 +53,35 @@ impl Direct {
         let places = inputs.places(BLOCK);
         let channels = inputs.count();
         let scale = share.unwrap_or(1.0);
-        let weights = pack(conv.channels(), &widths, &places, elements, |output, input, element| {
-            scale * conv.weights[(output * channels + input) * elements + element]
-        });
+        let len = packed_len(&widths, places.len(), elements);
+        let mut weights = Aligned::zeros(if conv.weights.is_empty() { 0 } else { len });
+        if !conv.weights.is_empty() {
+            pack(weights.numbers_mut(), conv.channels(), &widths, &places, elements, |output, input, element| {
+                scale * conv.weights[(output * channels + input) * elements + element]
+            });
+        }
         let mut bias = eights(&conv.bias);
         bias.as_flattened_mut().iter_mut().for_each(|b| *b *= scale);
         let floor = if conv.relu || share.is_some() { 0.0 } else { f32::NEG_INFINITY };
         let taps = Taps { blocks: places.len() / BLOCK, rows, columns };
         let starts = widths.iter().scan(0, |sum, &width| Some(std::mem::replace(sum, *sum + width)));
         let panels = starts.zip(&widths).map(|(first, &eights)| Panel { first, eights }).collect();
-        Self { taps, stride: conv.stride, padding: conv.padding, panels, weights, bias, floor, add: share.is_some() }
+        Self {
+            taps,
+            stride: conv.stride,
+            padding: conv.padding,
+            panels,
+            weights,
+            len,
+            bias,
+            floor,
+            add: share.is_some(),
+        }
     }
 
     /// Bytes of its weights.
     pub(crate) fn bytes(&self) -> u64 {
-        Aligned::bytes(self.weights.len())
+        Aligned::bytes(self.len)
     }
 
     /// Runs it on all threads of the pool.

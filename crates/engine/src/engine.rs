@@ -1,47 +1,48 @@
 //! A network ready to run.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use crate::EngineError;
 use crate::aligned::Aligned;
 use crate::grid::{Grid, View, ViewMut};
-use crate::layer::{Layer, pooled};
-use crate::memory::{Need, arrange, carve};
-use crate::plan::{Kernel, Plan, Resize, Step};
+use crate::layer::Layer;
+use crate::layout::Layout;
+use crate::memory::carve;
+use crate::plan::{Kernel, Plan, Step};
 use crate::pool::pool;
 use crate::scratch::Scratch;
 use crate::simd::Isa;
+use crate::workspace::Memory;
 
-/// A network ready to run: weights packed once, memory planned once per size and used again.
+/// A network ready to run: its weights are packed once.
 ///
 /// It runs on the threads of the rayon pool that it is called in. Results are the same, bit for bit, whatever their
 /// number.
+///
+/// ```
+/// # use deep3m_engine::{Conv, Engine, Layer, Memory, Op};
+/// let mean = Conv {
+///     kernel: [3, 3],
+///     stride: 1,
+///     padding: [1, 1],
+///     relu: false,
+///     weights: vec![1.0 / 9.0; 9],
+///     bias: vec![0.0],
+/// };
+/// let engine = Engine::new(1, vec![Layer { op: Op::Conv(mean), inputs: vec![0] }])?;
+/// let answer = engine.forward(&Memory::new(), &[1.0; 5 * 7], 5, 7)?;
+/// assert!((answer[2 * 7 + 3] - 1.0).abs() < 1e-6);
+/// # Ok::<(), deep3m_engine::EngineError>(())
+/// ```
 pub struct Engine {
     isa: Isa,
     channels: usize,
     plan: Plan,
-    /// Memory of earlier calls, for later ones.
-    idle: Mutex<Vec<Workspace>>,
 }
 
-/// Memory for one size of input.
-struct Workspace {
-    layout: Layout,
-    memory: Aligned,
-    scratch: Scratch,
-}
-
-/// Where everything lies for one size of input.
-#[derive(Clone)]
-struct Layout {
-    size: [usize; 2],
-    grids: Vec<Grid>,
-    places: Vec<Range<usize>>,
-    total: usize,
-    /// Numbers of scratch that a task takes.
-    scratch: usize,
-}
+/// What a network would take, without its weights.
+pub struct Sketch(Plan);
 
 /// What a step took.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,31 @@ impl std::fmt::Debug for Engine {
     }
 }
 
+impl std::fmt::Debug for Sketch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sketch").field("steps", &self.0.steps.len()).finish_non_exhaustive()
+    }
+}
+
+impl Sketch {
+    /// A network with `channels` input channels of layers whose weights are left empty; their biases are there.
+    pub fn new(channels: usize, layers: Vec<Layer>) -> Result<Self, EngineError> {
+        Ok(Self(Plan::new(Isa::detect(), channels, layers, false)?))
+    }
+
+    /// Bytes of the packed weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    /// Bytes of memory that [`Engine::forward`] works in, beside the weights, its input and its result: for the blobs,
+    /// and for each thread.
+    pub fn memory_bytes(&self, height: usize, width: usize) -> Result<[u64; 2], EngineError> {
+        let layout = Layout::new(&self.0, [height, width])?;
+        Ok([Aligned::bytes(layout.total), Aligned::bytes(layout.scratch)])
+    }
+}
+
 impl Engine {
     /// Packs the layers of a network with `channels` input channels. The last layer's blob is the result.
     pub fn new(channels: usize, layers: Vec<Layer>) -> Result<Self, EngineError> {
@@ -70,7 +96,7 @@ impl Engine {
     }
 
     pub(crate) fn with(isa: Isa, channels: usize, layers: Vec<Layer>) -> Result<Self, EngineError> {
-        Ok(Self { isa, channels, plan: Plan::new(isa, channels, layers)?, idle: Mutex::default() })
+        Ok(Self { isa, channels, plan: Plan::new(isa, channels, layers, true)? })
     }
 
     /// The name of the instruction set that it runs on.
@@ -78,67 +104,42 @@ impl Engine {
         self.isa.name()
     }
 
-    /// Bytes of the packed weights.
-    pub fn weight_bytes(&self) -> u64 {
-        self.plan.bytes()
-    }
-
-    /// Bytes that [`Self::forward`] takes on `threads` threads, beside the weights, its input and its result. They are
-    /// kept for the next call with the same size.
-    pub fn bytes(&self, height: usize, width: usize, threads: usize) -> Result<u64, EngineError> {
-        let layout = self.layout([height, width])?;
-        Ok(Aligned::bytes(layout.total) + threads as u64 * Aligned::bytes(layout.scratch))
-    }
-
-    /// Gives back the memory that is kept for the next call.
-    pub fn forget(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
     /// The last layer's blob, [channels, rows, columns], for `input`, [channels, `height`, `width`], all row-major.
-    pub fn forward(&self, input: &[f32], height: usize, width: usize) -> Result<Vec<f32>, EngineError> {
-        self.timed(input, height, width, |_| {})
+    pub fn forward(
+        &self,
+        memory: &Memory,
+        input: &[f32],
+        height: usize,
+        width: usize,
+    ) -> Result<Vec<f32>, EngineError> {
+        self.timed(memory, input, height, width, |_| {})
     }
 
     /// As [`Self::forward`]; `watch` hears what each step took.
     pub fn timed(
         &self,
+        memory: &Memory,
         input: &[f32],
         height: usize,
         width: usize,
         mut watch: impl FnMut(Timing),
     ) -> Result<Vec<f32>, EngineError> {
-        let size = [height, width];
         let expected = self.channels.saturating_mul(height).saturating_mul(width);
         if input.len() != expected {
             return Err(EngineError::Values { found: input.len(), expected });
         }
-        let mut workspace = self.workspace(size)?;
-        let Workspace { layout, memory, scratch } = &mut workspace;
-        let first = &self.plan.blobs[0];
-        enter(input, layout.grids[first.buffer], &mut memory.numbers_mut()[layout.places[first.buffer].clone()]);
-        for step in &self.plan.steps {
-            let start = std::time::Instant::now();
-            self.step(step, layout, memory.numbers_mut(), scratch);
-            watch(Timing { layer: step.layer, kernel: step.kernel.name(), seconds: start.elapsed().as_secs_f64() });
-        }
-        let answer = self.answer(layout, memory.numbers());
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(workspace);
+        let layout = Layout::new(&self.plan, [height, width])?;
+        let answer = memory.with(layout.total, layout.scratch, |memory, scratch| {
+            let first = self.plan.blobs[0].buffer;
+            enter(input, layout.grids[first], &mut memory.numbers_mut()[layout.places[first].clone()]);
+            for step in &self.plan.steps {
+                let start = Instant::now();
+                self.step(step, &layout, memory.numbers_mut(), scratch);
+                watch(Timing { layer: step.layer, kernel: step.kernel.name(), seconds: start.elapsed().as_secs_f64() });
+            }
+            self.answer(&layout, memory.numbers())
+        });
         Ok(answer)
-    }
-
-    /// Memory of an earlier call of this size, or new.
-    fn workspace(&self, size: [usize; 2]) -> Result<Workspace, EngineError> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = idle.iter().position(|workspace| workspace.layout.size == size) {
-            return Ok(idle.swap_remove(at));
-        }
-        // Of another size: given back before the new is taken.
-        idle.clear();
-        drop(idle);
-        let layout = self.layout(size)?;
-        let (memory, scratch) = (Aligned::zeros(layout.total), Scratch::new(layout.scratch));
-        Ok(Workspace { layout, memory, scratch })
     }
 
     fn step(&self, step: &Step, layout: &Layout, memory: &mut [f32], scratch: &Scratch) {
@@ -169,52 +170,6 @@ impl Engine {
             Kernel::Pool => pool(isa, inputs[0], output),
             Kernel::Combine(combine) => combine.run(isa, &inputs, output),
         }
-    }
-
-    /// Sizes and places of everything for one size of input.
-    fn layout(&self, size: [usize; 2]) -> Result<Layout, EngineError> {
-        let plan = &self.plan;
-        let mut sizes = vec![size];
-        for (layer, (input, resize)) in plan.sizes.iter().enumerate() {
-            let from = sizes[*input];
-            let to = match resize {
-                Resize::Conv { kernel, stride, padding } => {
-                    [0, 1].map(|axis| Some((from[axis] + 2 * padding[axis]).checked_sub(kernel[axis])? / stride + 1))
-                }
-                Resize::Times(stride) => from.map(|size| Some(size * stride)),
-                Resize::Pool => from.map(pooled),
-                Resize::Same(inputs) => from.map(|size| inputs.iter().all(|&i| sizes[i] == from).then_some(size)),
-            };
-            let error = EngineError::Size { height: size[0], width: size[1], layer };
-            let [Some(height), Some(width)] = to else { return Err(error) };
-            if height == 0 || width == 0 {
-                return Err(error);
-            }
-            sizes.push([height, width]);
-        }
-        let grids: Vec<Grid> = plan
-            .buffers
-            .iter()
-            .map(|buffer| Grid {
-                blocks: buffer.blocks,
-                lanes: buffer.lanes,
-                size: sizes[buffer.blob],
-                pad: buffer.pad,
-            })
-            .collect();
-        let needs = grids.iter().zip(&plan.buffers).map(|(grid, buffer)| Need { len: grid.len(), used: buffer.used });
-        let (places, total) = arrange(&needs.collect::<Vec<_>>());
-        let scratch = plan.steps.iter().map(|step| {
-            let (input, output) = (sizes[step.inputs[0]], sizes[step.output]);
-            match &step.kernel {
-                Kernel::Winograd(conv) => conv.scratch(),
-                Kernel::Unfolded(conv) => conv.scratch(output[1]),
-                Kernel::Head(head) => head.scratch(input[1]),
-                _ => 0,
-            }
-        });
-        let scratch = scratch.max().unwrap_or(0);
-        Ok(Layout { size, grids, places, total, scratch })
     }
 
     /// The last blob's channels one after another.

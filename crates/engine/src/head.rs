@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::aligned::Aligned;
 use crate::grid::{BLOCK, Part, View, ViewMut};
 use crate::layer::Head;
-use crate::pack::{Channels, pack, panels};
+use crate::pack::{Channels, pack, packed_len, panels as widths};
 use crate::scratch::Scratch;
 use crate::simd::{Eight, Isa, Job, Octet, with_octet};
 use crate::tile::{Finish, Source, Taps, Target, Weights, run};
@@ -38,10 +38,10 @@ pub(crate) struct PackedHead {
     stride: usize,
     /// Dilation and padding of each transposed convolution.
     taps: Vec<(usize, usize)>,
-    /// Eights of a kernel row's results: classes · kernel columns.
-    eights: usize,
     panels: Vec<Panel>,
     weights: Aligned,
+    /// Numbers of the weights.
+    len: usize,
     bias: Vec<f32>,
 }
 
@@ -62,47 +62,36 @@ impl PackedHead {
         let eights = (classes * kernel).div_ceil(BLOCK);
         let together = (most / eights).max(1);
         let places = inputs.places(BLOCK);
-        let mut found = Vec::new();
-        let mut packed = Vec::new();
-        for (tap, head_tap) in head.taps.iter().enumerate() {
+        let mut panels = Vec::new();
+        let mut len = 0;
+        for tap in 0..head.taps.len() {
             for start in (0..kernel).step_by(together) {
                 let kernel_rows = start..(start + together).min(kernel);
                 let mut first = 0;
-                for width in panels(eights, most) {
-                    let panel = Panel {
-                        weights: packed.iter().map(|p: &Aligned| p.len() / BLOCK).sum(),
-                        tap,
-                        kernel_rows: kernel_rows.clone(),
-                        first,
-                        eights: width,
-                    };
-                    let columns = width * BLOCK;
-                    packed.push(pack(
-                        kernel_rows.len() * columns,
-                        &[kernel_rows.len() * width],
-                        &places,
-                        1,
-                        |output, input, _| {
-                            let (row, column) = (output / columns, panel.first * BLOCK + output % columns);
-                            let (class, column) = (column / kernel, column % kernel);
-                            if class >= classes {
-                                return 0.0;
-                            }
-                            let at = (input * classes + class) * kernel + kernel_rows.start + row;
-                            head_tap.weights[at * kernel + column]
-                        },
-                    ));
-                    found.push(panel);
-                    first += width;
+                for eights in widths(eights, most) {
+                    let rows = kernel_rows.clone();
+                    panels.push(Panel { weights: len / BLOCK, tap, kernel_rows: rows, first, eights });
+                    len += packed_len(&[kernel_rows.len() * eights], places.len(), 1);
+                    first += eights;
                 }
             }
         }
-        let mut weights = Aligned::zeros(packed.iter().map(Aligned::len).sum());
-        let mut rest = weights.numbers_mut();
-        for part in &packed {
-            let (here, after) = rest.split_at_mut(part.len());
-            here.copy_from_slice(part.numbers());
-            rest = after;
+        let filled = head.taps.iter().all(|tap| !tap.weights.is_empty());
+        let mut weights = Aligned::zeros(if filled { len } else { 0 });
+        for panel in panels.iter().filter(|_| filled) {
+            let Panel { weights: start, tap, kernel_rows, first, eights } = panel;
+            let columns = eights * BLOCK;
+            let all = kernel_rows.len() * columns;
+            let target = &mut weights.numbers_mut()[start * BLOCK..][..all * places.len()];
+            pack(target, all, &[kernel_rows.len() * eights], &places, 1, |output, input, _| {
+                let (row, column) = (output / columns, first * BLOCK + output % columns);
+                let (class, column) = (column / kernel, column % kernel);
+                if class >= classes {
+                    return 0.0;
+                }
+                let at = (input * classes + class) * kernel + kernel_rows.start + row;
+                head.taps[*tap].weights[at * kernel + column]
+            });
         }
         Self {
             blocks: places.len() / BLOCK,
@@ -110,16 +99,16 @@ impl PackedHead {
             kernel,
             stride: head.stride,
             taps: head.taps.iter().map(|tap| (tap.dilation, tap.padding)).collect(),
-            eights,
-            panels: found,
+            panels,
             weights,
+            len,
             bias: head.bias.clone(),
         }
     }
 
     /// Bytes of its weights.
     pub(crate) fn bytes(&self) -> u64 {
-        Aligned::bytes(self.weights.len())
+        Aligned::bytes(self.len)
     }
 
     /// Numbers of scratch for inputs of `width` columns: a product, the same turned, an output row.

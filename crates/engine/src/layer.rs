@@ -77,11 +77,6 @@ impl Conv {
     pub(crate) fn channels(&self) -> usize {
         self.bias.len()
     }
-
-    /// Rows or columns of the result (axis 0 or 1) for an input of `size`.
-    pub(crate) fn output(&self, axis: usize, size: usize) -> Option<usize> {
-        Some((size + 2 * self.padding[axis]).checked_sub(self.kernel[axis])? / self.stride + 1)
-    }
 }
 
 /// Rows or columns of a [`Op::Pool`]'s result.

@@ -12,6 +12,7 @@ mod error;
 mod grid;
 mod head;
 mod layer;
+mod layout;
 mod memory;
 mod pack;
 mod plan;
@@ -22,7 +23,9 @@ mod simd;
 mod tile;
 mod unfold;
 mod winograd;
+mod workspace;
 
-pub use engine::{Engine, Timing};
+pub use engine::{Engine, Sketch, Timing};
 pub use error::EngineError;
 pub use layer::{Conv, Head, Layer, Op, Tap};
+pub use workspace::Memory;

@@ -1,6 +1,5 @@
 //! Weights in the order in which the kernel reads them.
 
-use crate::aligned::Aligned;
 use crate::grid::BLOCK;
 use crate::simd::Eight;
 
@@ -37,22 +36,26 @@ pub(crate) fn panels(eights: usize, most: usize) -> Vec<usize> {
     (0..eights).step_by(most).map(|first| (eights - first).min(most)).collect()
 }
 
-/// The panels' weights one after another: for every step (block of input channels, kernel element, channel in the block)
-/// the panel's output channels. `value` answers for an output channel, an input place and a kernel element.
+/// Numbers of the panels' weights, for an input of `places` and kernels of `elements`.
+pub(crate) fn packed_len(panels: &[usize], places: usize, elements: usize) -> usize {
+    panels.iter().sum::<usize>() * BLOCK * places * elements
+}
+
+/// The panels' weights one after another into `target`, which holds zeros: for every step (block of input channels, kernel
+/// element, channel in the block) the panel's output channels. `value` answers for an output channel, an input channel
+/// and a kernel element.
 pub(crate) fn pack(
+    mut target: &mut [f32],
     outputs: usize,
     panels: &[usize],
     places: &[Option<usize>],
     elements: usize,
     value: impl Fn(usize, usize, usize) -> f32,
-) -> Aligned {
-    let eights: usize = panels.iter().sum();
-    let mut packed = Aligned::zeros(eights * BLOCK * places.len() * elements);
-    let mut rows = packed.numbers_mut();
+) {
     let mut first = 0;
     for &panel in panels {
         let width = panel * BLOCK;
-        let (these, rest) = rows.split_at_mut(width * places.len() * elements);
+        let (these, rest) = target.split_at_mut(width * places.len() * elements);
         let mut steps = these.chunks_exact_mut(width);
         for block in places.chunks(BLOCK) {
             for element in 0..elements {
@@ -65,9 +68,8 @@ pub(crate) fn pack(
             }
         }
         first += width;
-        rows = rest;
+        target = rest;
     }
-    packed
 }
 
 /// The output channels' biases in eights.

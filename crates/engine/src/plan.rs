@@ -21,12 +21,6 @@ pub(crate) struct Blob {
     pub channels: Channels,
 }
 
-impl Blob {
-    fn blocks(&self, lanes: usize) -> usize {
-        self.channels.blocks(lanes)
-    }
-}
-
 /// Memory for a blob, or for several that are put together.
 #[derive(Clone, Debug)]
 pub(crate) struct Buffer {
@@ -87,8 +81,9 @@ struct Outline {
 }
 
 impl Plan {
-    pub(crate) fn new(isa: Isa, channels: usize, layers: Vec<Layer>) -> Result<Self, EngineError> {
-        let outline = Outline::new(channels, &layers)?;
+    /// The steps of `layers`, with weights or (not `filled`) without.
+    pub(crate) fn new(isa: Isa, channels: usize, layers: Vec<Layer>, filled: bool) -> Result<Self, EngineError> {
+        let outline = Outline::new(channels, &layers, filled)?;
         let fused = outline.fused(&layers);
         let (blobs, mut buffers) = outline.place(&layers, &fused)?;
         let last = layers.len() - 1;
@@ -110,7 +105,7 @@ impl Plan {
                 Op::Conv(conv) if is_plane => Kernel::Unfolded(Unfolded::new(isa, &conv, from.count())),
                 Op::Conv(conv) => match fused[index] {
                     Some(share) => Kernel::Direct(Direct::new(isa, &conv, from, Some(share))),
-                    None if Winograd::suits(&conv) => Kernel::Winograd(Winograd::new(isa, &conv, from)),
+                    None if Winograd::suits(&conv, from.count()) => Kernel::Winograd(Winograd::new(isa, &conv, from)),
                     None => Kernel::Direct(Direct::new(isa, &conv, from, None)),
                 },
                 Op::Head(head) => Kernel::Head(PackedHead::new(isa, &head, from)),
@@ -170,7 +165,7 @@ fn resize(op: &Op, inputs: &[usize]) -> Resize {
 
 impl Outline {
     /// Checks the layers.
-    fn new(input: usize, layers: &[Layer]) -> Result<Self, EngineError> {
+    fn new(input: usize, layers: &[Layer], filled: bool) -> Result<Self, EngineError> {
         if layers.is_empty() {
             return Err(EngineError::Empty);
         }
@@ -191,13 +186,13 @@ impl Outline {
             let (to, plane) = match op {
                 Op::Conv(conv) => {
                     let expected = conv.channels() * from * conv.kernel[0] * conv.kernel[1];
-                    check(layer, conv.weights.len(), expected)?;
+                    check(layer, conv.weights.len(), expected, filled)?;
                     let after_head = planes[inputs[0]] && inputs[0] > 0;
                     (conv.channels(), after_head && conv.channels() <= planes::MOST && conv.stride == 1)
                 }
                 Op::Head(head) => {
                     for tap in &head.taps {
-                        check(layer, tap.weights.len(), head.bias.len() * from * head.kernel * head.kernel)?;
+                        check(layer, tap.weights.len(), head.bias.len() * from * head.kernel * head.kernel, filled)?;
                     }
                     (head.bias.len(), true)
                 }
@@ -314,6 +309,8 @@ impl Outline {
     }
 }
 
-fn check(layer: usize, found: usize, expected: usize) -> Result<(), EngineError> {
+/// Layers of a network that is only reckoned with have no weights.
+fn check(layer: usize, found: usize, expected: usize, filled: bool) -> Result<(), EngineError> {
+    let expected = if filled { expected } else { 0 };
     if found == expected { Ok(()) } else { Err(EngineError::Weights { layer, found, expected }) }
 }

@@ -32,7 +32,7 @@ impl Planes {
 
     /// Bytes of its weights.
     pub(crate) fn bytes(&self) -> u64 {
-        size_of_val(&*self.conv.weights) as u64
+        (4 * self.conv.channels() * self.planes * self.conv.kernel[0] * self.conv.kernel[1]) as u64
     }
 
     /// Runs it on all threads of the pool.

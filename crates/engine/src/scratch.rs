@@ -17,6 +17,11 @@ impl Scratch {
         Self { len, free: Mutex::default() }
     }
 
+    /// Numbers of a piece.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// Lends a piece to `work`; what it holds is left from before.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Aligned) -> R) -> R {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::aligned::Aligned;
 use crate::grid::{BLOCK, Part, View, ViewMut};
 use crate::layer::Conv;
-use crate::pack::{Channels, eights, pack, panels};
+use crate::pack::{Channels, eights, pack, packed_len, panels};
 use crate::scratch::Scratch;
 use crate::simd::{Eight, Isa, Job, Octet, with_octet};
 use crate::tile::{Finish, Source, Taps, Target, Weights, run};
@@ -46,14 +46,15 @@ pub(crate) struct Winograd {
     panels: Vec<usize>,
     /// For each point the panels' weights.
     weights: Aligned,
+    /// Numbers of the weights.
+    len: usize,
     bias: Vec<Eight>,
     floor: f32,
 }
 
 impl Winograd {
-    /// Whether a convolution is of the kind, and wide enough.
-    pub(crate) fn suits(conv: &Conv) -> bool {
-        let inputs = conv.weights.len() / (9 * conv.channels()).max(1);
+    /// Whether a convolution of `inputs` channels is of the kind, and wide enough.
+    pub(crate) fn suits(conv: &Conv, inputs: usize) -> bool {
         conv.kernel == [3, 3]
             && conv.stride == 1
             && conv.padding == [1, 1]
@@ -67,19 +68,21 @@ impl Winograd {
         let places = inputs.places(BLOCK);
         let filters: Vec<[f32; POINTS]> = conv.weights.as_chunks::<9>().0.iter().map(transform).collect();
         let channels = inputs.count();
-        let packed = pack(conv.channels(), &panels, &places, 1, |_, _, _| 0.0);
-        let mut weights = Aligned::zeros(POINTS * packed.len());
-        for (point, weights) in weights.numbers_mut().chunks_exact_mut(packed.len()).enumerate() {
-            let value = |output: usize, input: usize, _| filters[output * channels + input][point];
-            weights.copy_from_slice(pack(conv.channels(), &panels, &places, 1, value).numbers());
+        let point = packed_len(&panels, places.len(), 1);
+        let len = POINTS * point;
+        let mut weights = Aligned::zeros(if filters.is_empty() { 0 } else { len });
+        for (at, weights) in weights.numbers_mut().chunks_exact_mut(point).enumerate() {
+            pack(weights, conv.channels(), &panels, &places, 1, |output, input, _| {
+                filters[output * channels + input][at]
+            });
         }
         let floor = if conv.relu { 0.0 } else { f32::NEG_INFINITY };
-        Self { blocks: places.len() / BLOCK, panels, weights, bias: eights(&conv.bias), floor }
+        Self { blocks: places.len() / BLOCK, panels, weights, len, bias: eights(&conv.bias), floor }
     }
 
     /// Bytes of its weights.
     pub(crate) fn bytes(&self) -> u64 {
-        Aligned::bytes(self.weights.len())
+        Aligned::bytes(self.len)
     }
 
     /// Numbers of scratch: inputs and results of the products.

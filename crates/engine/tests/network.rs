@@ -5,7 +5,7 @@ mod naive;
 #[path = "../examples/forward/network.rs"]
 mod network;
 
-use deep3m_engine::Engine;
+use deep3m_engine::{Engine, Memory};
 use naive::Blob;
 
 fn input(len: usize) -> Vec<f32> {
@@ -16,7 +16,7 @@ fn agree(frames: usize, width: f64, [height, columns]: [usize; 2]) {
     let network = network::deepem3d(frames, width);
     let engine = Engine::new(frames, network.layers.clone()).unwrap();
     let values = input(frames * height * columns);
-    let found = engine.forward(&values, height, columns).unwrap();
+    let found = engine.forward(&Memory::new(), &values, height, columns).unwrap();
     let blob =
         Blob { channels: frames, size: [height, columns], values: values.iter().map(|&v| f64::from(v)).collect() };
     let expected = naive::forward(&network.layers, blob).values;

@@ -12,7 +12,7 @@ mod network;
 use std::collections::HashMap;
 use std::time::Instant;
 
-use deep3m_engine::{Engine, Timing};
+use deep3m_engine::{Engine, Memory, Sketch, Timing};
 use network::deepem3d;
 use rayon::prelude::*;
 
@@ -30,6 +30,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for &width in &list("--width", "1,0.25")? {
             let network = deepem3d(frames as usize, width);
             let engine = Engine::new(frames as usize, network.layers.clone())?;
+            let sketch = Sketch::new(frames as usize, network.sketch())?;
+            let memory = Memory::new();
             for &size in &list("--size", "512,1024")? {
                 let (frames, size) = (frames as usize, size as usize);
                 let macs: Vec<f64> = network.macs.iter().map(|macs| macs * (size * size) as f64).collect();
@@ -45,19 +47,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                         peak = peak.max(pool.install(|| gemm_rate(threads)));
                         let start = Instant::now();
                         let mut timings = Vec::new();
-                        pool.install(|| engine.timed(&input, size, size, |timing| timings.push(timing)))?;
+                        pool.install(|| engine.timed(&memory, &input, size, size, |timing| timings.push(timing)))?;
                         best = best.min(start.elapsed().as_secs_f64());
                         for timing in timings {
                             let old = table.entry(timing.layer).or_insert(timing);
                             old.seconds = old.seconds.min(timing.seconds);
                         }
                     }
-                    let memory = engine.bytes(size, size, threads)? + engine.weight_bytes();
+                    let [blobs, thread] = sketch.memory_bytes(size, size)?;
+                    let bytes = sketch.weight_bytes() + blobs + threads as u64 * thread;
                     println!(
                         "{frames} {width} {size} {threads} {best:.4} {:.1} {peak:.1} {:.2} {}",
                         flops / best,
                         flops / best / peak,
-                        memory >> 20
+                        bytes >> 20
                     );
                     if layers {
                         print_layers(&table, &network.names, &macs);

@@ -22,6 +22,19 @@ pub(crate) struct Network {
 }
 
 impl Network {
+    /// The layers without their weights.
+    pub(crate) fn sketch(&self) -> Vec<Layer> {
+        let mut layers = self.layers.clone();
+        for layer in &mut layers {
+            match &mut layer.op {
+                Op::Conv(conv) => conv.weights.clear(),
+                Op::Head(head) => head.taps.iter_mut().for_each(|tap| tap.weights.clear()),
+                _ => {}
+            }
+        }
+        layers
+    }
+
     fn random(&mut self, count: usize, inputs: usize) -> Vec<f32> {
         let bound = (6.0 / inputs as f64).sqrt();
         let mut next = || {
