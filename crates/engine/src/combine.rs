@@ -47,7 +47,9 @@ impl Job for Band<'_, '_> {
                 for (input, &share) in inputs.iter().zip(&combine.shares) {
                     output.iter_mut().zip(input.inside(row, block)).for_each(|(sum, &value)| *sum += share * value);
                 }
-                output.iter_mut().for_each(|value| *value = value.max(combine.floor));
+                for value in output {
+                    *value = value.max(combine.floor);
+                }
             }
         }
     }

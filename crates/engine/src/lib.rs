@@ -3,8 +3,17 @@
 //! The caller describes a network as a list of [`Layer`]s (batch normalisation folded into the weights) and gets an
 //! [`Engine`].
 #![deny(unsafe_code)]
+#![allow(
+    clippy::inline_always,
+    reason = "a function that is not inlined into one of an instruction set is compiled without it"
+)]
+
+#[cfg(test)]
+extern crate self as deep3m_engine;
 
 mod aligned;
+#[cfg(test)]
+mod checks;
 mod combine;
 mod conv;
 mod engine;

@@ -181,7 +181,9 @@ impl Outline {
             if !fits || inputs.iter().any(|&blob| blob > layer) {
                 return Err(EngineError::Inputs { layer, found: inputs.clone(), expected });
             }
-            inputs.iter().for_each(|&blob| readers[blob].push(layer));
+            for &blob in inputs {
+                readers[blob].push(layer);
+            }
             let from = channels[inputs[0]];
             let (to, plane) = match op {
                 Op::Conv(conv) => {

@@ -67,7 +67,9 @@ impl Job for Band<'_, '_> {
                         output.iter_mut().zip(&from[x..]).for_each(|(sum, &value)| *sum += weight * value);
                     }
                 }
-                output.iter_mut().for_each(|value| *value = value.max(floor));
+                for value in output {
+                    *value = value.max(floor);
+                }
             }
         }
     }

@@ -172,6 +172,7 @@ struct Enter<'s, 'a, L> {
 impl<L: Octet> Job for Enter<'_, '_, L> {
     type Answer = ();
 
+    #[allow(clippy::needless_range_loop, reason = "iterators over arrays of registers are not inlined")]
     #[inline(always)]
     fn run(self) {
         let Self { lanes, input, tiles, points } = self;

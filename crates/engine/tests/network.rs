@@ -1,11 +1,13 @@
 //! Whole networks against the same layers written down plainly.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be made fails the test")]
+
 #[path = "common/naive.rs"]
 mod naive;
 #[path = "../examples/forward/network.rs"]
 mod network;
 
-use deep3m_engine::{Engine, Memory};
+use deep3m_engine::{Engine, Memory, Sketch};
 use naive::Blob;
 
 fn input(len: usize) -> Vec<f32> {
@@ -16,7 +18,12 @@ fn agree(frames: usize, width: f64, [height, columns]: [usize; 2]) {
     let network = network::deepem3d(frames, width);
     let engine = Engine::new(frames, network.layers.clone()).unwrap();
     let values = input(frames * height * columns);
-    let found = engine.forward(&Memory::new(), &values, height, columns).unwrap();
+    let memory = Memory::new();
+    let found = engine.forward(&memory, &values, height, columns).unwrap();
+    // What the network would take can be told without its weights.
+    let sketch = Sketch::new(frames, network.sketch()).unwrap();
+    let [blobs, thread] = sketch.memory_bytes(height, columns).unwrap();
+    assert!(blobs > 0 && thread > 0 && sketch.weight_bytes() > 0);
     let blob =
         Blob { channels: frames, size: [height, columns], values: values.iter().map(|&v| f64::from(v)).collect() };
     let expected = naive::forward(&network.layers, blob).values;

@@ -1,6 +1,7 @@
 //! NEON, which every 64-bit ARM processor has.
 #![allow(unsafe_code, reason = "vector instructions, which are part of the architecture")]
 
+#[allow(clippy::wildcard_imports, reason = "a dozen instructions")]
 use std::arch::aarch64::*;
 
 use super::{Eight, Job, Lanes, Octet, Plain};

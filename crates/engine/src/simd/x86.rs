@@ -1,6 +1,7 @@
 //! AVX2 and AVX-512.
 #![allow(unsafe_code, reason = "vector instructions; each type's values prove that the processor has them")]
 
+#[allow(clippy::wildcard_imports, reason = "two dozen instructions")]
 use std::arch::x86_64::*;
 
 use super::{Eight, Job, Lanes, Octet};
@@ -35,7 +36,8 @@ impl Wide {
 
     /// Half as many lanes.
     pub(crate) const fn half(self) -> Half {
-        Half(self.0)
+        let Self(()) = self;
+        Half(())
     }
 }
 
