@@ -7,12 +7,12 @@ use rayon::prelude::*;
 use crate::aligned::Aligned;
 use crate::grid::{BLOCK, Grid, View, ViewMut};
 use crate::layer::Conv;
-use crate::pack::{Channels, eights, pack, packed_len, panels};
+use crate::pack::{Channels, eights, floors, pack, packed_len, panels};
 use crate::simd::{Eight, Isa};
 use crate::tile::{Finish, Source, Taps, Target, Weights, run};
 
 /// Pixels of a task: enough for each weight that is fetched from the shared cache to be used this often.
-const PIXELS: usize = 512;
+const PIXELS: usize = 256;
 
 /// The fewest pixels of a task, where there are many threads.
 const FEWEST_PIXELS: usize = 128;
@@ -30,7 +30,7 @@ pub(crate) struct Direct {
     /// Numbers of the weights.
     len: usize,
     bias: Vec<Eight>,
-    floor: f32,
+    floor: Vec<Eight>,
     /// Whether the result is added to what is there.
     add: bool,
 }
@@ -62,7 +62,7 @@ impl Direct {
         }
         let mut bias = eights(&conv.bias);
         bias.as_flattened_mut().iter_mut().for_each(|b| *b *= scale);
-        let floor = if conv.relu || share.is_some() { 0.0 } else { f32::NEG_INFINITY };
+        let floor = floors(conv.channels(), conv.relu || share.is_some());
         let taps = Taps { blocks: places.len() / BLOCK, rows, columns };
         let starts = widths.iter().scan(0, |sum, &width| Some(std::mem::replace(sum, *sum + width)));
         let panels = starts.zip(&widths).map(|(first, &eights)| Panel { first, eights }).collect();
@@ -122,7 +122,8 @@ impl Direct {
         let Panel { first, eights: panel } = self.panels[panel];
         let start = first * self.taps.count() * BLOCK;
         let weights = Weights { eights: &self.weights.eights()[start..], step: panel, panel };
-        let finish = Finish { bias: &self.bias[first..first + panel], add: self.add, floor: self.floor };
+        let finish =
+            Finish { bias: &self.bias[first..first + panel], add: self.add, floor: &self.floor[first..first + panel] };
         let [above, left] = [0, 1].map(|axis| input.grid.pad[axis] - self.padding[axis]);
         let source = Source {
             eights: input.eights_from(row * self.stride + above, left),

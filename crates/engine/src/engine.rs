@@ -78,7 +78,13 @@ impl Sketch {
 
     /// Bytes of the packed weights.
     pub fn weight_bytes(&self) -> u64 {
-        self.0.bytes()
+        self.weights().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// The layers that have weights, and the bytes of each. [`Engine::new`] packs them in this order and gives each
+    /// layer's own weights back before the next.
+    pub fn weights(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.0.weights()
     }
 
     /// Bytes of memory that [`Engine::forward`] works in, beside the weights, its input and its result: for the blobs,

@@ -27,8 +27,9 @@ const FEWEST_ROWS: usize = 16;
 /// Tasks for each thread, at least.
 const TASKS: usize = 4;
 
-/// The zero bias of a product.
+/// A product has no bias and no floor.
 const NONE: [Eight; 4] = [[0.0; BLOCK]; 4];
+const ANY: [Eight; 4] = [[f32::NEG_INFINITY; BLOCK]; 4];
 
 /// A head, ready to run.
 pub(crate) struct PackedHead {
@@ -157,7 +158,7 @@ impl PackedHead {
                     step: panel.kernel_rows.len() * panel.eights,
                     panel: count,
                 };
-                let finish = Finish { bias: &NONE[..count], add: false, floor: f32::NEG_INFINITY };
+                let finish = Finish { bias: &NONE[..count], add: false, floor: &ANY[..count] };
                 run(isa, width, source, taps, weights, finish, Target { eights: products, block: width });
                 for (at, product) in products.chunks_exact(width).take(count).enumerate() {
                     let kernel_row = inside.start + at / panel.eights;

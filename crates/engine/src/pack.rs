@@ -72,6 +72,12 @@ pub(crate) fn pack(
     }
 }
 
+/// The least that an output channel may be, in eights: 0 with a ReLU, −∞ without. Places beyond the channels hold 0 even
+/// where an infinite input meets their weight 0.
+pub(crate) fn floors(channels: usize, relu: bool) -> Vec<Eight> {
+    eights(&vec![if relu { 0.0 } else { f32::NEG_INFINITY }; channels])
+}
+
 /// The output channels' biases in eights.
 pub(crate) fn eights(values: &[f32]) -> Vec<Eight> {
     let mut eights = vec![[0.0; BLOCK]; values.len().div_ceil(BLOCK)];

@@ -138,17 +138,19 @@ impl Plan {
         Ok(Self { blobs, buffers, steps, sizes })
     }
 
-    /// Bytes of all weights.
-    pub(crate) fn bytes(&self) -> u64 {
-        let bytes = self.steps.iter().map(|step| match &step.kernel {
-            Kernel::Direct(conv) => conv.bytes(),
-            Kernel::Winograd(conv) => conv.bytes(),
-            Kernel::Unfolded(conv) => conv.bytes(),
-            Kernel::Planes(conv) => conv.bytes(),
-            Kernel::Head(head) => head.bytes(),
-            Kernel::Pool | Kernel::Combine(_) => 0,
-        });
-        bytes.sum()
+    /// Bytes of the weights of each layer that has any.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.steps.iter().filter_map(|step| {
+            let bytes = match &step.kernel {
+                Kernel::Direct(conv) => conv.bytes(),
+                Kernel::Winograd(conv) => conv.bytes(),
+                Kernel::Unfolded(conv) => conv.bytes(),
+                Kernel::Planes(conv) => conv.bytes(),
+                Kernel::Head(head) => head.bytes(),
+                Kernel::Pool | Kernel::Combine(_) => return None,
+            };
+            Some((step.layer, bytes))
+        })
     }
 }
 

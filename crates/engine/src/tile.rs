@@ -69,8 +69,8 @@ pub(crate) struct Finish<'a> {
     pub bias: &'a [Eight],
     /// Whether what is there already is added.
     pub add: bool,
-    /// 0 for a ReLU, −∞ for none.
-    pub floor: f32,
+    /// Likewise: 0 for a ReLU, −∞ for none.
+    pub floor: &'a [Eight],
 }
 
 /// Where results go.
@@ -193,7 +193,7 @@ impl<L: Lanes, const P: usize, const S: usize> Job for Tile<'_, '_, L, P, S> {
                 }
             }
         }
-        let floor = lanes.splat(finish.floor);
+        let floor = lanes.load(finish.floor);
         each_pixel!(P, p => {
             let place = &mut target.eights[first + p..];
             let sum = if finish.add { lanes.add(sums[p], lanes.gather(place, target.block)) } else { sums[p] };

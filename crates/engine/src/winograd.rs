@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::aligned::Aligned;
 use crate::grid::{BLOCK, Part, View, ViewMut};
 use crate::layer::Conv;
-use crate::pack::{Channels, eights, pack, packed_len, panels};
+use crate::pack::{Channels, eights, floors, pack, packed_len, panels};
 use crate::scratch::Scratch;
 use crate::simd::{Eight, Isa, Job, Octet, with_octet};
 use crate::tile::{Finish, Source, Taps, Target, Weights, run};
@@ -27,8 +27,9 @@ const TILES: usize = 56;
 /// Channels below which the two transformations cost more than the products save.
 const FEWEST: usize = 16;
 
-/// The zero bias of a product.
+/// A product has no bias and no floor.
 const NONE: [Eight; 4] = [[0.0; BLOCK]; 4];
+const ANY: [Eight; 4] = [[f32::NEG_INFINITY; BLOCK]; 4];
 
 /// G, in 64 bits, so that the filters are rounded once.
 const FILTER: [[f64; 3]; IN] = [
@@ -49,7 +50,7 @@ pub(crate) struct Winograd {
     /// Numbers of the weights.
     len: usize,
     bias: Vec<Eight>,
-    floor: f32,
+    floor: Vec<Eight>,
 }
 
 impl Winograd {
@@ -76,7 +77,7 @@ impl Winograd {
                 filters[output * channels + input][at]
             });
         }
-        let floor = if conv.relu { 0.0 } else { f32::NEG_INFINITY };
+        let floor = floors(conv.channels(), conv.relu);
         Self { blocks: places.len() / BLOCK, panels, weights, len, bias: eights(&conv.bias), floor }
     }
 
@@ -125,7 +126,7 @@ impl Winograd {
             let mut first = 0;
             for &panel in &self.panels {
                 let weights = Weights { eights: &weights[first * self.blocks * BLOCK..], step: panel, panel };
-                let finish = Finish { bias: &NONE[..panel], add: false, floor: f32::NEG_INFINITY };
+                let finish = Finish { bias: &NONE[..panel], add: false, floor: &ANY[..panel] };
                 let target = Target { eights: &mut results[first * tiles..], block: tiles };
                 run(isa, tiles, source, taps, weights, finish, target);
                 first += panel;
@@ -248,9 +249,8 @@ impl<L: Octet> Job for Leave<'_, '_, L> {
         let grid = part.grid;
         let width = grid.size[1];
         let (count, eights) = (tiles.len(), layer.bias.len());
-        let floor = lanes.splat(layer.floor);
         for (eight, bias) in layer.bias.iter().enumerate() {
-            let bias = lanes.load(std::slice::from_ref(bias));
+            let (bias, floor) = (lanes.load(std::slice::from_ref(bias)), lanes.load(&layer.floor[eight..]));
             for (tile, &[row, column]) in tiles.iter().enumerate() {
                 let rows = row - part.rows.start..(row + OUT).min(part.rows.end) - part.rows.start;
                 let place = eight * count + tile;

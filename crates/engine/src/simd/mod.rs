@@ -48,7 +48,7 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     fn add(self, a: Self::Row, b: Self::Row) -> Self::Row;
     /// a − b
     fn sub(self, a: Self::Row, b: Self::Row) -> Self::Row;
-    /// The larger of each.
+    /// The larger of each; b where a is no number.
     fn max(self, a: Self::Row, b: Self::Row) -> Self::Row;
     /// sum + row · value
     fn fma(self, row: Self::Row, value: f32, sum: Self::Row) -> Self::Row;

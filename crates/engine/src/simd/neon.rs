@@ -62,7 +62,7 @@ impl Lanes for Neon {
     #[inline(always)]
     fn max(self, a: Self::Row, b: Self::Row) -> Self::Row {
         // SAFETY: NEON is part of the architecture.
-        unsafe { [vmaxq_f32(a[0], b[0]), vmaxq_f32(a[1], b[1])] }
+        unsafe { [vmaxnmq_f32(a[0], b[0]), vmaxnmq_f32(a[1], b[1])] }
     }
 
     #[inline(always)]

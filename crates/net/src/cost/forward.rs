@@ -16,19 +16,24 @@ struct Blob {
 impl NetConfig {
     /// Takes what loading a network to predict with on the CPU takes: the file, its tensors, the folded weights and the
     /// packed ones, of which only the last stay. These are the answer.
-    pub fn load_in(&self, heap: &mut Heap) -> Slot {
+    pub fn load_in(&self, heap: &mut Heap) -> Vec<Slot> {
         let file = heap.take(self.weight_bytes());
         let tensors: Vec<Slot> = self.parameters().iter().map(|spec| heap.floats(spec.len())).collect();
         heap.give(file);
-        let folded: Vec<Slot> = GRAPH.layers().map(|(index, _)| heap.floats(self.weights_of(index))).collect();
-        let packed = heap.take(self.packed_bytes());
-        heap.give_all(folded.into_iter().chain(tensors));
+        let packed = self.pack_in(heap);
+        heap.give_all(tensors);
         packed
     }
 
-    /// Bytes of the weights as the CPU's engine keeps them.
-    pub fn packed_bytes(&self) -> u64 {
-        self.sketch().weight_bytes()
+    /// Takes what [`crate::Inference::from_tensors`] takes on the CPU; the packed weights stay and are the answer.
+    pub fn pack_in(&self, heap: &mut Heap) -> Vec<Slot> {
+        let folded: Vec<Slot> = GRAPH.layers().map(|(index, _)| heap.floats(self.weights_of(index))).collect();
+        let pack = |((_, bytes), folded)| {
+            let packed = heap.take(bytes);
+            heap.give(folded);
+            packed
+        };
+        self.sketch().weights().zip(folded).map(pack).collect()
     }
 
     /// Bytes that each thread needs for itself while the CPU predicts on `height` × `width` pixels.
