@@ -134,7 +134,7 @@ fn a_prediction_takes_what_its_plan_says() {
             extent: Extent::new(2, 900, 1100),
             voxel_type: VoxelType::U8,
             input: "images",
-            arguments: &["--variations", "2", "--tile", "480"],
+            arguments: &["--variations", "2", "--tile", "640"],
         },
         Case {
             name: "binned 16 bit",

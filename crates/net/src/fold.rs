@@ -1,15 +1,19 @@
 //! The network ready to predict: batch normalisation folded into the convolutions, no automatic differentiation.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::relu;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
+use deep3m_engine::{Engine, Memory};
+use rayon::prelude::*;
 
 use crate::config::NetConfig;
-use crate::cpu;
 use crate::deepem3d::{DeepEm3d, NetError, is_size};
+use crate::engine::{layers, memory};
+use crate::frames::Frames;
 use crate::graph::{GRAPH, Layers, Op, planes_to_channels, same_padding, windows_to_batch};
 use crate::norm::EPSILON;
 use crate::params::{NamedTensor, ParamKind, ParamName};
@@ -30,8 +34,16 @@ use crate::weights::{WeightsError, check};
 pub struct Inference {
     config: NetConfig,
     device: Device,
-    /// For each step of the network its folded convolution, where it has one.
-    units: Vec<Option<Folded>>,
+    weights: Weights,
+}
+
+/// The folded layers, where they run.
+#[derive(Clone, Debug)]
+enum Weights {
+    /// On the CPU.
+    Engine(Arc<Engine>, Arc<Memory>),
+    /// On another device: for each step of the network its folded convolution, where it has one.
+    Device(Vec<Option<Folded>>),
 }
 
 /// A convolution, or a head's transposed ones, after normalisation.
@@ -52,11 +64,19 @@ impl Inference {
     pub fn from_tensors(config: NetConfig, tensors: &[NamedTensor], device: &Device) -> Result<Self, WeightsError> {
         let found = check(&config, tensors)?;
         let device = device.clone().without_autodiff();
-        let mut units: Vec<Option<Folded>> = GRAPH.nodes.iter().map(|_| None).collect();
-        for (index, _) in GRAPH.layers() {
-            units[index] = Some(fold_layer(&config, &found, index).upload(&device));
-        }
-        Ok(Self { config, device, units })
+        let folded = |index| fold_layer(&config, &found, index);
+        let weights = if device == Device::flex() {
+            let engine = Engine::new(config.frames().count(), layers(&config, folded))
+                .unwrap_or_else(|error| unreachable!("layers of checked tensors: {error}"));
+            Weights::Engine(Arc::new(engine), memory())
+        } else {
+            let mut units: Vec<Option<Folded>> = GRAPH.nodes.iter().map(|_| None).collect();
+            for (index, _) in GRAPH.layers() {
+                units[index] = Some(folded(index).upload(&device));
+            }
+            Weights::Device(units)
+        };
+        Ok(Self { config, device, weights })
     }
 
     /// What the network looks like.
@@ -75,23 +95,14 @@ impl Inference {
     /// Nothing is padded: height and width must be multiples of [`NetConfig::MULTIPLE`]. On the CPU the result is the
     /// same, bit for bit, whatever the number of threads and whichever inputs share a batch.
     pub fn foreground(&self, input: &[f32], n: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
+        let mut answer = self.log_odds(input, n, height, width)?;
         // Softmax over two classes is the sigmoid of their difference.
-        self.answer(input, n, height, width, sigmoid)
+        answer.par_iter_mut().for_each(|value| *value = 1.0 / (1.0 + (-*value).exp()));
+        Ok(answer)
     }
 
     /// As [`Self::foreground`], before the last step: ln(p / (1 − p)).
     pub fn log_odds(&self, input: &[f32], n: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
-        self.answer(input, n, height, width, |difference| difference)
-    }
-
-    fn answer(
-        &self,
-        input: &[f32],
-        n: usize,
-        height: usize,
-        width: usize,
-        last: impl Fn(Tensor<4>) -> Tensor<4>,
-    ) -> Result<Vec<f32>, NetError> {
         if !is_size(height) || !is_size(width) {
             return Err(NetError::Size { height, width });
         }
@@ -103,42 +114,52 @@ impl Inference {
         if n == 0 {
             return Ok(Vec::new());
         }
-        let data = TensorData::new(input.to_vec(), [n, frames, height, width]);
-        let logits = self.logits(Tensor::from_data(data, &self.device));
-        let difference = logits.clone().narrow(1, 1, 1) - logits.narrow(1, 0, 1);
-        last(difference)
-            .try_into_vec_as::<f32>()
-            .map_err(|error| NetError::Device { device: format!("{:?}", self.device), message: error.to_string() })
-    }
-
-    /// The logits [N, 2, H, W] of frames [N, frames, H, W].
-    fn logits(&self, input: Tensor<4>) -> Tensor<4> {
-        GRAPH.run(self, input, |_, _| {})
+        let failed = |message| NetError::Device { device: format!("{:?}", self.device), message };
+        match &self.weights {
+            Weights::Engine(engine, memory) => {
+                let area = height * width;
+                let mut answer = vec![0.0; n * area];
+                for (input, answer) in input.chunks_exact(frames * area).zip(answer.chunks_exact_mut(area)) {
+                    let logits = engine.forward(memory, input, height, width).map_err(|e| failed(e.to_string()))?;
+                    let (background, foreground) = logits.split_at(area);
+                    let differences = foreground.iter().zip(background).map(|(f, b)| f - b);
+                    answer.iter_mut().zip(differences).for_each(|(answer, difference)| *answer = difference);
+                }
+                Ok(answer)
+            }
+            Weights::Device(units) => {
+                let data = TensorData::new(input.to_vec(), [n, frames, height, width]);
+                let layers = Units { frames: self.config.frames(), units };
+                let logits = GRAPH.run(&layers, Tensor::from_data(data, &self.device), |_, _| {});
+                let difference = logits.clone().narrow(1, 1, 1) - logits.narrow(1, 0, 1);
+                difference.try_into_vec_as::<f32>().map_err(|error| failed(error.to_string()))
+            }
+        }
     }
 }
 
-impl Layers for Inference {
+/// The folded layers as the tensor library's operations.
+struct Units<'a> {
+    frames: Frames,
+    units: &'a [Option<Folded>],
+}
+
+impl Layers for Units<'_> {
     fn apply(&self, index: usize, input: Tensor<4>) -> Tensor<4> {
         let Some(unit) = &self.units[index] else { unreachable!("step {index} has no weights") };
         match &GRAPH.nodes[index].op {
             Op::Conv(conv) => {
                 let input = match index {
-                    0 => windows_to_batch(self.config.frames(), input),
-                    1 => planes_to_channels(self.config.frames(), input),
+                    0 => windows_to_batch(self.frames, input),
+                    1 => planes_to_channels(self.frames, input),
                     _ => input,
                 };
-                if let Some(blob) = cpu::conv_rectified(&input, &unit.weights[0], &unit.bias, conv) {
-                    return blob;
-                }
                 let [_, _, rows, columns] = unit.weights[0].dims();
                 let options = ConvOptions::new([conv.stride; 2], same_padding([rows, columns]), [1, 1], 1);
                 let blob = conv2d(input, unit.weights[0].clone(), Some(unit.bias.clone()), options);
                 if conv.relu { relu(blob) } else { blob }
             }
             Op::Head(head) => {
-                if let Some(blob) = cpu::head_rectified(&input, &unit.weights, &unit.bias, head) {
-                    return blob;
-                }
                 let mut bias = Some(unit.bias.clone());
                 let taps = unit.weights.iter().zip(&head.taps).map(|(weight, tap)| {
                     let padding = [head.padding(tap); 2];

@@ -12,6 +12,7 @@ pub mod cost;
 mod cpu;
 mod deepem3d;
 mod device;
+mod engine;
 mod fold;
 mod frames;
 mod graph;

@@ -73,8 +73,10 @@ fn what_lies_beyond_the_field_of_view_does_not_matter() {
         }
     }
     let after = inference.foreground(&x, 1, h, w).unwrap();
-    assert!((0..h).all(|y| before[y * w + at] == after[y * w + at]), "column {at}, field of view {radius}");
-    assert!(before != after);
+    // Beyond it only rounding is left: Winograd's convolutions round a few neighbours together.
+    let off = (0..h).map(|y| (before[y * w + at] - after[y * w + at]).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-6, "column {at}, field of view {radius}: {off}");
+    assert!(difference(&before, &after) > 1e-3);
 }
 
 #[test]

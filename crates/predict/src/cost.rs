@@ -271,7 +271,7 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
     if !networks.on_gpu {
         for net in &networks.list {
             net.load_in(&mut heap);
-            own = own.max(net.thread_bytes(rows, columns).max(net.thread_bytes(columns, rows)));
+            own = own.max(net.prediction_thread_bytes(rows, columns).max(net.prediction_thread_bytes(columns, rows)));
         }
     }
     let core = block.core.checked_voxels().unwrap_or(u64::MAX);
@@ -300,7 +300,7 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
                     let answer = heap.floats(n * rows * columns);
                     heap.give(copy);
                     let mut device = Heap::default();
-                    net.foreground_in(&mut device, n, height, width);
+                    net.foreground_on_gpu_in(&mut device, n, height, width);
                     gpu = gpu.max(device.peak_live());
                     answer
                 } else {

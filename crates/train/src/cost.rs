@@ -256,14 +256,14 @@ fn of_model(net: &NetConfig, config: &TrainConfig, validated: [usize; 2]) -> Mod
             }
             let candidate = take(&mut heap, &lengths);
             heap.give_all(with_statistics.into_iter().chain(averaged));
-            let folded = take(&mut heap, &lengths);
+            let packed = net.pack_in(&mut heap);
             let input = heap.floats(net.frames().count() * validated[0] * validated[1]);
             let answer = net.foreground_in(&mut heap, 1, validated[0], validated[1]);
             heap.give_all([input, answer]);
             let copy = take(&mut heap, &lengths);
             heap.give_all(std::mem::replace(&mut best, copy));
             heap.give_all(std::mem::replace(&mut measured, candidate));
-            heap.give_all(folded);
+            heap.give_all(packed);
         }
     }
     let resting = resting + kept;

@@ -14,20 +14,52 @@ struct Blob {
 }
 
 impl NetConfig {
-    /// Takes what loading a network to predict with takes: the file, its tensors, the folded weights, of which only the
-    /// last stay. These are the answer.
+    /// Takes what loading a network to predict with on the CPU takes: the file, its tensors, the folded weights and the
+    /// packed ones, of which only the last stay. These are the answer.
     pub fn load_in(&self, heap: &mut Heap) -> Vec<Slot> {
         let file = heap.take(self.weight_bytes());
         let tensors: Vec<Slot> = self.parameters().iter().map(|spec| heap.floats(spec.len())).collect();
         heap.give(file);
-        let folded = GRAPH.layers().map(|(index, _)| heap.floats(self.weights_of(index))).collect();
+        let packed = self.pack_in(heap);
         heap.give_all(tensors);
-        folded
+        packed
     }
 
-    /// Takes what [`crate::Inference::foreground`] takes for `n` inputs of `height` × `width` pixels beside the input that
-    /// it is given; what stays is its answer.
+    /// Takes what [`crate::Inference::from_tensors`] takes on the CPU; the packed weights stay and are the answer.
+    pub fn pack_in(&self, heap: &mut Heap) -> Vec<Slot> {
+        let folded: Vec<Slot> = GRAPH.layers().map(|(index, _)| heap.floats(self.weights_of(index))).collect();
+        let pack = |((_, bytes), folded)| {
+            let packed = heap.take(bytes);
+            heap.give(folded);
+            packed
+        };
+        self.sketch().weights().zip(folded).map(pack).collect()
+    }
+
+    /// Bytes that each thread needs for itself while the CPU predicts on `height` × `width` pixels.
+    pub fn prediction_thread_bytes(&self, height: usize, width: usize) -> u64 {
+        self.working_bytes(height, width)[1]
+    }
+
+    /// Takes what [`crate::Inference::foreground`] takes on the CPU for `n` inputs of `height` × `width` pixels beside the
+    /// input that it is given; what stays is its answer. (The memory for the blobs is kept for the next call, of any
+    /// network, which takes the same.)
     pub fn foreground_in(&self, heap: &mut Heap, n: usize, height: usize, width: usize) -> Slot {
+        let answer = heap.floats(n * height * width);
+        let blobs = heap.take(self.working_bytes(height, width)[0]);
+        let logits = heap.floats(CLASSES * height * width);
+        heap.give_all([logits, blobs]);
+        answer
+    }
+
+    /// Bytes of the engine's memory for blobs, and for each thread.
+    fn working_bytes(&self, height: usize, width: usize) -> [u64; 2] {
+        // Sizes at which there is no result take nothing.
+        self.sketch().memory_bytes(height, width).unwrap_or_default()
+    }
+
+    /// As [`Self::foreground_in`], on a GPU.
+    pub fn foreground_on_gpu_in(&self, heap: &mut Heap, n: usize, height: usize, width: usize) -> Slot {
         let frames = self.frames();
         let last_use = GRAPH.last_use();
         let channels = self.blob_channels();

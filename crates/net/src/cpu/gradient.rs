@@ -50,28 +50,6 @@ pub(crate) fn head_norm(
     layer(Shape::Head(head_shape(head, channels, [h, w])), x, weights, gamma, beta)
 }
 
-/// Convolution with bias, and ReLU where the layer has one. `None` on a device that is not the CPU.
-pub(crate) fn conv_rectified(x: &Tensor<4>, weight: &Tensor<4>, bias: &Tensor<1>, conv: &Conv) -> Option<Tensor<4>> {
-    let [n, from, h, w] = x.dims();
-    let shape = conv_shape(conv, from, weight, [h, w]);
-    let [x, weight] = [plain(x)?, plain(weight)?];
-    let mut y = conv::forward(values(&x), values(&weight), &shape);
-    normal::rectify(&mut y, values(&plain(bias)?), shape.output_area(), conv.relu);
-    let [rows, columns] = shape.output();
-    Some(tensor(y, [n, shape.channels[1], rows, columns]))
-}
-
-/// The sum of a head's transposed convolutions with bias, and ReLU. `None` on a device that is not the CPU.
-pub(crate) fn head_rectified(x: &Tensor<4>, weights: &[Tensor<4>], bias: &Tensor<1>, head: &Head) -> Option<Tensor<4>> {
-    let [n, channels, h, w] = x.dims();
-    let shape = head_shape(head, channels, [h, w]);
-    let x = plain(x)?;
-    let weights = weights.iter().map(plain).collect::<Option<Vec<_>>>()?;
-    let mut y = head::forward(values(&x), &weights.iter().map(values).collect::<Vec<_>>(), &shape);
-    normal::rectify(&mut y, values(&plain(bias)?), shape.output() / CLASSES, true);
-    Some(tensor(head::to_pixels(&y, &shape), [n, CLASSES, h * head.stride, w * head.stride]))
-}
-
 fn conv_shape(conv: &Conv, from: usize, weight: &Tensor<4>, size: [usize; 2]) -> ConvShape {
     let [to, _, rows, columns] = weight.dims();
     let kernel = [rows, columns];

@@ -1,4 +1,4 @@
-//! The network's two kinds of layers on the CPU: convolution or head, batch normalisation and ReLU as one operation.
+//! The network's two kinds of layers in training on the CPU: convolution or head, batch normalisation and ReLU as one operation.
 //!
 //! The tensor library takes one pass over memory for each of about twenty small steps of such a layer; a narrow network
 //! spends most of its time there. Here a layer is one matrix product per band of rows that fits the cache, and two
@@ -14,7 +14,7 @@ mod head;
 mod matrix;
 mod normal;
 
-pub(crate) use gradient::{Normalised, conv_norm, conv_rectified, head_norm, head_rectified};
+pub(crate) use gradient::{Normalised, conv_norm, head_norm};
 
 /// Floats of a band's unfolded input: 512 kB, half of a core's own cache.
 const BAND: usize = 1 << 17;

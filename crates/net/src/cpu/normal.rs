@@ -139,14 +139,3 @@ fn open_sums(g: &[f32], y: &[f32], (a, b): (f32, f32), mean: f32, rectify: bool)
     }
     sums
 }
-
-/// Adds each channel's bias, and rectifies.
-pub(super) fn rectify(y: &mut [f32], bias: &[f32], area: usize, rectify: bool) {
-    let floor = if rectify { 0.0 } else { f32::NEG_INFINITY };
-    y.par_chunks_exact_mut(area).enumerate().for_each(|(plane, y)| {
-        let bias = bias[plane % bias.len()];
-        for y in y {
-            *y = (*y + bias).max(floor);
-        }
-    });
-}
