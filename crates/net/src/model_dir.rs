@@ -466,13 +466,21 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::DeviceChoice;
+    use burn::tensor::{Tensor, TensorData};
 
+    use super::*;
+    use crate::{DeviceChoice, Mode};
+
+    /// A model of random weights. One batch gives it statistics, without which its answers may be no numbers.
     fn saved() -> (tempfile::TempDir, ModelDir, DeepEm3d) {
         let folder = tempfile::tempdir().unwrap();
         let device = DeviceChoice::Cpu.open().unwrap();
-        let net = NetConfig::with_width(Frames::One, 0.02).unwrap().init(&device, 5);
+        let mut net = NetConfig::with_width(Frames::One, 0.02).unwrap().init(&device, 5);
+        net.reset_statistics();
+        net.set_bn_decay(1.0);
+        let grey = (0..64 * 64).map(|i| (i * 7919 % 256) as f32 / 128.0 - 1.0).collect();
+        let _ =
+            net.forward(Tensor::from_data(TensorData::new::<f32, _>(grey, [1, 1, 1, 64, 64]), &device), Mode::Train);
         let normalisation = Normalisation::range(3.0, 200.0).unwrap();
         let manifest = ModelManifest::new(normalisation, Binning::square(2), VoxelType::U8);
         let mut dir = ModelDir::create(folder.path().join("model"), manifest).unwrap();

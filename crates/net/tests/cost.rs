@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use burn::tensor::{Tensor, TensorData};
-use deep3m_net::cost::Heap;
+use deep3m_net::cost::{Blobs, Heap};
 use deep3m_net::{DeviceChoice, Frames, Inference, Mode, NetConfig};
 use peak_alloc::PeakAlloc;
 
@@ -39,7 +39,7 @@ fn the_tensors_of_a_network_are_reckoned() {
         // Later calls find the memory of the first.
         let measured = peak(|| inference.foreground(&input, n, h, w).unwrap());
         let mut heap = Heap::default();
-        config.foreground_in(&mut heap, n, h, w);
+        config.foreground_in(&mut heap, &mut Blobs::default(), n, h, w);
         let threads = rayon::current_num_threads() as u64 * config.prediction_thread_bytes(h, w);
         close(&format!("{frames}, width {width}, forward"), heap.peak_live() + threads, measured);
 

@@ -4,10 +4,10 @@
 //! and averages (reckoned step by step, [`Heap`]), the reader with its blocks, the decoders, the cache of the volume, the
 //! writer with what it compresses. Threads have heaps of their own, so what one gave back another cannot use.
 
-use deep3m_net::cost::Heap;
+use deep3m_net::cost::{Blobs, Heap};
 use deep3m_net::{DeviceChoice, Frames, ModelDir, NetConfig};
 use deep3m_volume::memory::PROGRAM_BYTES;
-use deep3m_volume::{Binning, Extent, Format, Region, VolumeInfo};
+use deep3m_volume::{Binning, Extent, Format, Region, Variation, VolumeInfo};
 use serde::Serialize;
 
 use crate::plan::Plan;
@@ -280,19 +280,21 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
         heap.take(core);
     }
     heap.take(core);
-    let varied = config.variations.get() > 1 || n > 1;
+    let mut blobs = Blobs::default();
     // A second section finds the gaps that the first one left.
     let groups = block.core.z.div_ceil(n as u64).saturating_mul(block.blocks).min(2);
     for _ in 0..groups {
-        let mean = heap.floats(n * rows * columns);
+        // As in `forward.rs`.
+        let mut mean = None;
         for net in &networks.list {
             let count = n * net.frames().count() * rows * columns;
-            for turned in [false, true].into_iter().take(1 + usize::from(varied)) {
-                let (height, width) = if turned { (columns, rows) } else { (rows, columns) };
-                let input = varied.then(|| {
-                    let part = heap.floats(count);
+            for variation in config.variations.for_frames(net.frames()) {
+                let (height, width) = if variation.swaps_axes() { (columns, rows) } else { (rows, columns) };
+                let varied = variation != Variation::IDENTITY;
+                let input = (varied || n > 1).then(|| {
+                    let parts = heap.floats(count);
                     let input = heap.floats(count);
-                    heap.give(part);
+                    heap.give(parts);
                     input
                 });
                 let answer = if networks.on_gpu {
@@ -300,12 +302,13 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
                     let answer = heap.floats(n * rows * columns);
                     heap.give(copy);
                     let mut device = Heap::default();
-                    net.foreground_on_gpu_in(&mut device, n, height, width);
+                    net.tensors_in(&mut device, n, height, width);
                     gpu = gpu.max(device.peak_live());
                     answer
                 } else {
-                    net.foreground_in(&mut heap, n, height, width)
+                    net.foreground_in(&mut heap, &mut blobs, n, height, width)
                 };
+                mean.get_or_insert_with(|| heap.floats(n * rows * columns));
                 let back = varied.then(|| heap.floats(rows * columns));
                 heap.give_all(back.into_iter().chain([answer]).chain(input));
             }
@@ -315,7 +318,7 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
             let pixels = heap.floats((block.core.y * block.core.x) as usize);
             heap.give_all([pixels, bins]);
         }
-        heap.give(mean);
+        heap.give_all(mean);
     }
     if networks.on_gpu {
         gpu += networks.list.iter().map(NetConfig::weight_bytes).sum::<u64>();

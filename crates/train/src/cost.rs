@@ -3,7 +3,7 @@
 //! All numbers are bytes. A training's batch and patch decide its result, so a budget never changes them: it limits what
 //! the volumes keep decoded, and else the training is refused with what would fit.
 
-use deep3m_net::cost::{Heap, Slot};
+use deep3m_net::cost::{Blobs, Heap, Slot};
 use deep3m_net::{DeviceChoice, Frames, ModelDir, NetConfig};
 use deep3m_volume::memory::{self, PROGRAM_BYTES};
 use deep3m_volume::{Extent, OpenOptions, VolumeInfo};
@@ -251,19 +251,21 @@ fn of_model(net: &NetConfig, config: &TrainConfig, validated: [usize; 2]) -> Mod
             let averaged = take(&mut heap, &lengths);
             let with_statistics = take(&mut heap, &lengths);
             if config.statistics_batches > 0 {
-                let answer = net.foreground_in(&mut heap, config.batch as usize, side, side);
+                let answer = net.tensors_in(&mut heap, config.batch as usize, side, side);
                 heap.give(answer);
             }
             let candidate = take(&mut heap, &lengths);
             heap.give_all(with_statistics.into_iter().chain(averaged));
             let packed = net.pack_in(&mut heap);
             let input = heap.floats(net.frames().count() * validated[0] * validated[1]);
-            let answer = net.foreground_in(&mut heap, 1, validated[0], validated[1]);
+            let mut blobs = Blobs::default();
+            let answer = net.foreground_in(&mut heap, &mut blobs, 1, validated[0], validated[1]);
             heap.give_all([input, answer]);
             let copy = take(&mut heap, &lengths);
             heap.give_all(std::mem::replace(&mut best, copy));
             heap.give_all(std::mem::replace(&mut measured, candidate));
             heap.give_all(packed);
+            blobs.give(&mut heap);
         }
     }
     let resting = resting + kept;

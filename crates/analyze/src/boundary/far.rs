@@ -123,10 +123,12 @@ pub(super) fn search(
     Ok(())
 }
 
+/// Section and row of surface voxels, with where its columns begin and end in the list.
+type Row = (u64, u64, usize, usize);
+
 /// The surface voxels of a brick by rows.
 struct Rows {
-    /// Section and row, with where its columns begin and end in the list.
-    rows: Vec<(u64, u64, usize, usize)>,
+    list: Vec<Row>,
     columns: Vec<u64>,
     /// The box around them.
     bounds: Region,
@@ -134,25 +136,25 @@ struct Rows {
 
 impl Rows {
     fn of(part: Region, surface: &[u8]) -> Self {
-        let (mut rows, mut columns): (Vec<(u64, u64, usize, usize)>, Vec<u64>) = (Vec::new(), Vec::new());
+        let (mut list, mut columns): (Vec<Row>, Vec<u64>) = (Vec::new(), Vec::new());
         let row = Extent::new(1, 1, part.extent.x);
         for (place, marks) in part.tiles(row).zip(surface.chunks_exact(part.extent.x as usize)) {
             let begin = columns.len();
             columns.extend(marks.iter().zip(place.start.x..).filter_map(|(&mark, x)| (mark != 0).then_some(x)));
             if columns.len() > begin {
-                rows.push((place.start.z, place.start.y, begin, columns.len()));
+                list.push((place.start.z, place.start.y, begin, columns.len()));
             }
         }
         let places =
-            rows.iter().flat_map(|&(z, y, begin, end)| [columns[begin], columns[end - 1]].map(|x| Index::new(z, y, x)));
+            list.iter().flat_map(|&(z, y, begin, end)| [columns[begin], columns[end - 1]].map(|x| Index::new(z, y, x)));
         let bounds = bounds(places).unwrap_or(part);
-        Self { rows, columns, bounds }
+        Self { list, columns, bounds }
     }
 
     /// The least squared distance from a voxel, if it is less than what is known: in each row to the column before or behind.
     fn nearest(&self, grid: &Grid, from: Index, known: f64) -> f64 {
         let mut least = known;
-        for &(z, y, begin, end) in &self.rows {
+        for &(z, y, begin, end) in &self.list {
             let columns = &self.columns[begin..end];
             let nearest = from.x.clamp(columns[0], columns[columns.len() - 1]);
             let square = grid.square(from, Index::new(z, y, nearest));

@@ -42,8 +42,6 @@ pub(crate) trait Lanes: Copy + Send + Sync {
     fn gather(self, from: &[Eight], step: usize) -> Self::Row;
     /// Writes eights `step` apart.
     fn scatter(self, row: Self::Row, to: &mut [Eight], step: usize);
-    /// The same number in every lane.
-    fn splat(self, value: f32) -> Self::Row;
     /// a + b
     fn add(self, a: Self::Row, b: Self::Row) -> Self::Row;
     /// a − b

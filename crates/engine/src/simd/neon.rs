@@ -42,12 +42,6 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    fn splat(self, value: f32) -> Self::Row {
-        // SAFETY: NEON is part of the architecture.
-        unsafe { [vdupq_n_f32(value); 2] }
-    }
-
-    #[inline(always)]
     fn add(self, a: Self::Row, b: Self::Row) -> Self::Row {
         // SAFETY: NEON is part of the architecture.
         unsafe { [vaddq_f32(a[0], b[0]), vaddq_f32(a[1], b[1])] }

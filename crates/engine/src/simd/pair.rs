@@ -32,11 +32,6 @@ impl<A: Lanes, B: Lanes> Lanes for Pair<A, B> {
     }
 
     #[inline(always)]
-    fn splat(self, value: f32) -> Self::Row {
-        (self.0.splat(value), self.1.splat(value))
-    }
-
-    #[inline(always)]
     fn add(self, a: Self::Row, b: Self::Row) -> Self::Row {
         (self.0.add(a.0, b.0), self.1.add(a.1, b.1))
     }

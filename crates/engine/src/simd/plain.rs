@@ -31,11 +31,6 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
-    fn splat(self, value: f32) -> Eight {
-        [value; 8]
-    }
-
-    #[inline(always)]
     fn add(self, a: Eight, b: Eight) -> Eight {
         std::array::from_fn(|i| a[i] + b[i])
     }

@@ -84,12 +84,6 @@ macro_rules! eight_lanes {
             }
 
             #[inline(always)]
-            fn splat(self, value: f32) -> __m256 {
-                // SAFETY: the value proves AVX.
-                unsafe { _mm256_set1_ps(value) }
-            }
-
-            #[inline(always)]
             fn add(self, a: __m256, b: __m256) -> __m256 {
                 // SAFETY: the value proves AVX.
                 unsafe { _mm256_add_ps(a, b) }
@@ -192,12 +186,6 @@ impl Lanes for Wide {
         let (low, high) = unsafe { (_mm512_castps512_ps256(row), _mm512_extractf32x8_ps::<1>(row)) };
         half.scatter(low, to, 0);
         half.scatter(high, &mut to[step..], 0);
-    }
-
-    #[inline(always)]
-    fn splat(self, value: f32) -> __m512 {
-        // SAFETY: the value proves AVX-512.
-        unsafe { _mm512_set1_ps(value) }
     }
 
     #[inline(always)]

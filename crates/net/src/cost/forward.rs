@@ -13,6 +13,27 @@ struct Blob {
     size: [usize; 2],
 }
 
+/// The memory for blobs that the networks on the CPU work in, one after another. It lasts as long as any of them.
+#[derive(Debug, Default)]
+pub struct Blobs(Option<(Slot, u64)>);
+
+impl Blobs {
+    /// What is too small goes before its successor comes.
+    fn grow(&mut self, heap: &mut Heap, bytes: u64) {
+        if self.0.is_none_or(|(_, found)| found < bytes) {
+            self.give(heap);
+            self.0 = Some((heap.take(bytes), bytes));
+        }
+    }
+
+    /// Gives it back.
+    pub fn give(&mut self, heap: &mut Heap) {
+        if let Some((slot, _)) = self.0.take() {
+            heap.give(slot);
+        }
+    }
+}
+
 impl NetConfig {
     /// Takes what loading a network to predict with on the CPU takes: the file, its tensors, the folded weights and the
     /// packed ones, of which only the last stay. These are the answer.
@@ -42,13 +63,12 @@ impl NetConfig {
     }
 
     /// Takes what [`crate::Inference::foreground`] takes on the CPU for `n` inputs of `height` × `width` pixels beside the
-    /// input that it is given; what stays is its answer. (The memory for the blobs is kept for the next call, of any
-    /// network, which takes the same.)
-    pub fn foreground_in(&self, heap: &mut Heap, n: usize, height: usize, width: usize) -> Slot {
+    /// input that it is given; what stays is its answer, and `blobs` for the next call, of any network.
+    pub fn foreground_in(&self, heap: &mut Heap, blobs: &mut Blobs, n: usize, height: usize, width: usize) -> Slot {
         let answer = heap.floats(n * height * width);
-        let blobs = heap.take(self.working_bytes(height, width)[0]);
+        blobs.grow(heap, self.working_bytes(height, width)[0]);
         let logits = heap.floats(CLASSES * height * width);
-        heap.give_all([logits, blobs]);
+        heap.give(logits);
         answer
     }
 
@@ -58,8 +78,8 @@ impl NetConfig {
         self.sketch().memory_bytes(height, width).unwrap_or_default()
     }
 
-    /// As [`Self::foreground_in`], on a GPU.
-    pub fn foreground_on_gpu_in(&self, heap: &mut Heap, n: usize, height: usize, width: usize) -> Slot {
+    /// As [`Self::foreground_in`] where the network runs as tensors: on a GPU, and in training.
+    pub fn tensors_in(&self, heap: &mut Heap, n: usize, height: usize, width: usize) -> Slot {
         let frames = self.frames();
         let last_use = GRAPH.last_use();
         let channels = self.blob_channels();

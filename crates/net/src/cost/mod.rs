@@ -9,4 +9,5 @@ mod heap;
 mod layers;
 mod training;
 
+pub use forward::Blobs;
 pub use heap::{Heap, Slot};
