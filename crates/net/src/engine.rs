@@ -6,7 +6,6 @@ use deep3m_engine::{Conv, Head, Layer, Memory, Op as EngineOp, Sketch, Tap};
 
 use crate::config::NetConfig;
 use crate::fold::{FoldedLayer, Planar};
-use crate::frames::Frames;
 use crate::graph::{GRAPH, Op, RESIDUAL_SHARE, same_padding};
 
 /// Networks take turns in the same memory; with the last of them it is given back.
@@ -27,12 +26,10 @@ pub(crate) fn layers(config: &NetConfig, mut weights: impl FnMut(usize) -> Folde
     let steps = GRAPH.nodes.iter().enumerate().map(|(index, node)| {
         let op = match &node.op {
             Op::Conv(conv) => {
-                let FoldedLayer { weights, mut bias } = weights(index);
-                let mut weights =
-                    weights.into_iter().next().unwrap_or_else(|| unreachable!("a convolution has weights"));
-                if index == 0 {
-                    (weights, bias) = unrolled(config.frames(), &weights, &bias);
-                }
+                let layer = weights(index);
+                let FoldedLayer { weights, bias } =
+                    if index == 0 { layer.over_all_frames(config.frames()) } else { layer };
+                let weights = weights.into_iter().next().unwrap_or_else(|| unreachable!("a convolution has weights"));
                 let [_, _, rows, columns] = weights.shape;
                 let kernel = [rows, columns];
                 let (stride, relu, padding) = (conv.stride, conv.relu, same_padding(kernel));
@@ -55,30 +52,6 @@ pub(crate) fn layers(config: &NetConfig, mut weights: impl FnMut(usize) -> Folde
         Layer { op, inputs: node.inputs.clone() }
     });
     steps.collect()
-}
-
-/// The first convolution at every window of frames that it looks at, as one convolution of all frames: the planes that
-/// it makes are output channels one after another. Weights of frames outside a window are zero.
-fn unrolled(frames: Frames, weights: &Planar, bias: &[f32]) -> (Planar, Vec<f32>) {
-    let [outputs, _, rows, columns] = weights.shape;
-    let (windows, count, area) = (frames.first_windows(), frames.count(), rows * columns);
-    let shape = [windows.len() * outputs, count, rows, columns];
-    let bias = bias.repeat(windows.len());
-    if weights.values.is_empty() {
-        return (Planar { shape, values: Vec::new() }, bias);
-    }
-    let mut values = vec![0.0; shape.iter().product()];
-    for (window, planes) in windows.iter().zip(values.chunks_exact_mut(outputs * count * area)) {
-        let filters = weights.values.chunks_exact(window.len() * area);
-        for (filter, plane) in filters.zip(planes.chunks_exact_mut(count * area)) {
-            for (values, z) in filter.chunks_exact(area).zip(window) {
-                if let Some(z) = z {
-                    plane[z * area..][..area].copy_from_slice(values);
-                }
-            }
-        }
-    }
-    (Planar { shape, values }, bias)
 }
 
 impl NetConfig {

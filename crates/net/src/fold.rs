@@ -197,6 +197,32 @@ impl FoldedLayer {
         let channels = self.bias.len();
         Folded { weights, bias: Tensor::from_data(TensorData::new(self.bias, [channels]), device) }
     }
+
+    /// The first layer, which goes over the frames in steps of two and makes several planes, as one convolution from all
+    /// frames to the channels of all planes, one plane's after another's: weights of frames that a plane does not see are
+    /// 0. That is the order in which the second layer's weights take them. Weights that are left empty stay so.
+    pub(crate) fn over_all_frames(self, frames: Frames) -> Self {
+        let windows = frames.first_windows();
+        let wide = self.weights.into_iter().map(|Planar { shape: [out, depth, rows, columns], values }| {
+            let area = rows * columns;
+            let shape = [windows.len() * out, frames.count(), rows, columns];
+            if values.is_empty() {
+                return Planar { shape, values };
+            }
+            let mut wide = vec![0.0; shape.iter().product()];
+            let filters = wide.chunks_exact_mut(frames.count() * area);
+            let planes = windows.iter().flat_map(|window| values.chunks_exact(depth * area).map(move |f| (window, f)));
+            for (filter, (window, source)) in filters.zip(planes) {
+                for (frame, kernel) in window.iter().zip(source.chunks_exact(area)) {
+                    if let Some(frame) = frame {
+                        filter[frame * area..][..area].copy_from_slice(kernel);
+                    }
+                }
+            }
+            Planar { shape, values: wide }
+        });
+        Self { weights: wide.collect(), bias: self.bias.repeat(windows.len()) }
+    }
 }
 
 /// Folds step `index` of a network, given its tensors after their [`check`].

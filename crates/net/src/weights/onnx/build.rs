@@ -6,7 +6,6 @@ use super::proto::{GraphProto, Node};
 use super::{GREY, PROBABILITY};
 use crate::config::NetConfig;
 use crate::fold::{FoldedLayer, Planar, fold_layer};
-use crate::frames::Frames;
 use crate::graph::{CLASSES, Conv, GRAPH, Head, Op, RESIDUAL_SHARE, same_padding};
 use crate::normalise::Normalisation;
 use crate::params::{NamedTensor, ParamName};
@@ -27,7 +26,7 @@ pub(super) fn build(
         match &node.op {
             Op::Conv(conv) => {
                 let layer = fold_layer(config, tensors, index);
-                let layer = if index == 0 { over_all_frames(config.frames(), layer) } else { layer };
+                let layer = if index == 0 { layer.over_all_frames(config.frames()) } else { layer };
                 convolution(&mut graph, name, conv, &layer, inputs[0]);
             }
             Op::Head(head) => up(&mut graph, name, head, &fold_layer(config, tensors, index), inputs[0]),
@@ -152,27 +151,4 @@ fn bias(graph: &mut GraphProto, layer: &str, folded: &FoldedLayer) -> String {
     let name = format!("{layer}/bias");
     graph.floats(&name, &[folded.bias.len()], &folded.bias);
     name
-}
-
-/// The first layer, which goes over the frames in steps of two and makes several planes, as one convolution from all
-/// frames to the channels of all planes, one plane's after another's: weights of frames that a plane does not see are 0.
-/// That is the order in which the second layer's weights take them.
-fn over_all_frames(frames: Frames, FoldedLayer { weights, bias }: FoldedLayer) -> FoldedLayer {
-    let windows = frames.first_windows();
-    let wide = weights.into_iter().map(|Planar { shape: [out, depth, rows, columns], values }| {
-        let area = rows * columns;
-        let shape = [windows.len() * out, frames.count(), rows, columns];
-        let mut wide = vec![0.0; shape.iter().product()];
-        let filters = wide.chunks_exact_mut(frames.count() * area);
-        let planes = windows.iter().flat_map(|window| values.chunks_exact(depth * area).map(move |f| (window, f)));
-        for (filter, (window, source)) in filters.zip(planes) {
-            for (frame, kernel) in window.iter().zip(source.chunks_exact(area)) {
-                if let Some(frame) = frame {
-                    filter[frame * area..][..area].copy_from_slice(kernel);
-                }
-            }
-        }
-        Planar { shape, values: wide }
-    });
-    FoldedLayer { weights: wide.collect(), bias: bias.repeat(windows.len()) }
 }
