@@ -184,6 +184,15 @@ impl ModelManifest {
             training: serde_json::Value::Null,
         }
     }
+
+    /// The best threshold that validation found; of several networks, whose probabilities are averaged, the mean.
+    pub fn best_threshold(&self, wanted: impl Fn(Frames) -> bool) -> Option<f64> {
+        let networks = self.networks.iter().filter(|&(&frames, _)| wanted(frames));
+        let found: Vec<f64> =
+            networks.filter_map(|(_, entry)| entry.validation.get("best_threshold")?.as_f64()).collect();
+        let best = found.iter().sum::<f64>() / found.len().max(1) as f64;
+        (best > 0.0 && best <= 1.0).then_some(best)
+    }
 }
 
 /// A folder with a model.

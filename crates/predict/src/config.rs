@@ -1,11 +1,12 @@
 //! What can be chosen for a prediction.
 
 use deep3m_net::Frames;
-use deep3m_volume::{Binning, Extent, Region};
+use deep3m_volume::{Binning, Extent, Region, Variation};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::PlanSettings;
-use crate::{PredictError, VariationCount, WorkerConfig};
+use crate::variations::in_turn;
+use crate::{EarlyStop, PredictError, VariationCount, WorkerConfig};
 
 /// The settings of a prediction.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -13,8 +14,10 @@ use crate::{PredictError, VariationCount, WorkerConfig};
 pub struct PredictConfig {
     /// Which models take part; `None`: all of the model directory.
     pub frames: Option<Vec<Frames>>,
-    /// How many variations are averaged.
+    /// How many variations are averaged, at most.
     pub variations: VariationCount,
+    /// When fewer will do; `None`: never.
+    pub early_stop: Option<EarlyStop>,
     /// The part of the volume to predict; `None`: all of it. The output has the region's size, and the values that a
     /// prediction of the whole volume has there.
     pub region: Option<Region>,
@@ -63,6 +66,14 @@ impl PredictConfig {
     /// Above this a block's context would no longer be addressable with care for memory.
     const MOST: u32 = 1 << 16;
 
+    /// The variations that a model of so many frames sees, at most, in their order.
+    pub(crate) fn walked(&self, frames: Frames) -> Vec<Variation> {
+        match self.early_stop {
+            Some(_) => in_turn(frames),
+            None => self.variations.for_frames(frames),
+        }
+    }
+
     /// Blocks that are read ahead.
     pub(crate) fn ahead(&self) -> u32 {
         self.ahead.unwrap_or(Self::AHEAD).min(Self::MOST_AHEAD)
@@ -87,6 +98,9 @@ impl PredictConfig {
             }
         };
         within("batch", self.batch, 1, 1)?;
+        if let Some(stop) = self.early_stop {
+            stop.check()?;
+        }
         match self.workers.lease_seconds {
             1..=WorkerConfig::LONGEST_LEASE => {}
             found => {

@@ -11,6 +11,7 @@ use deep3m_volume::{Binning, Extent, Format, Region, Variation, VolumeInfo};
 use serde::Serialize;
 
 use crate::plan::Plan;
+use crate::variations::in_turn;
 use crate::{PredictConfig, PredictError};
 
 /// A compressor's or decoder's own tables, for each thread.
@@ -281,6 +282,16 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
     }
     heap.take(core);
     let mut blobs = Blobs::default();
+    // What the rounds of every section of a group have said, where they may end early (`settle.rs`); a round; and the sums of
+    // models that have fewer variations than others.
+    if config.early_stop.is_some() {
+        let passes = |net: &NetConfig| in_turn(net.frames()).len();
+        let most = networks.list.iter().map(passes).max().unwrap_or(0);
+        let shorter = networks.list.iter().filter(|net| passes(net) < most).count();
+        for _ in 0..n * (3 + shorter) {
+            heap.floats(rows * columns);
+        }
+    }
     // A second section finds the gaps that the first one left.
     let groups = block.core.z.div_ceil(n as u64).saturating_mul(block.blocks).min(2);
     for _ in 0..groups {
@@ -288,7 +299,7 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
         let mut mean = None;
         for net in &networks.list {
             let count = n * net.frames().count() * rows * columns;
-            for variation in config.variations.for_frames(net.frames()) {
+            for variation in config.walked(net.frames()) {
                 let (height, width) = if variation.swaps_axes() { (columns, rows) } else { (rows, columns) };
                 let varied = variation != Variation::IDENTITY;
                 let input = (varied || n > 1).then(|| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 
 use burn::tensor::Device;
 use deep3m_net::{DeviceChoice, Frames, Inference, ModelDir, NetError, Normalisation};
@@ -213,13 +214,15 @@ impl Ensemble {
     }
 
     fn forward_with<'a>(&self, models: &'a [Box<dyn ForegroundModel>], config: &PredictConfig) -> Forward<'a> {
-        let variations = |frames| config.variations.for_frames(frames);
-        let members = models.iter().map(|m| Member { model: &**m, variations: variations(m.frames()) });
+        let members = models.iter().map(|m| Member { model: &**m, variations: config.walked(m.frames()) });
         Forward {
             members: members.collect(),
             binning: self.binning,
             margin: self.margin(),
             batch: config.batch.unwrap_or(1).max(1) as usize,
+            early_stop: config.early_stop,
+            made: AtomicU64::new(0),
+            saved: AtomicU64::new(0),
         }
     }
 

@@ -111,6 +111,14 @@ pub enum PredictError {
         /// The largest that works.
         most: u64,
     },
+    /// A setting that is a share, but none from 0 to 1.
+    #[error("{name}: found {found}; expected a number from 0 to 1")]
+    Share {
+        /// Its name.
+        name: &'static str,
+        /// What was given.
+        found: f64,
+    },
     /// An output in object storage that is not written there.
     #[error(
         "{}: found {found} in object storage; expected OME-Zarr of the whole volume (a name ending in .zarr). Predict into \

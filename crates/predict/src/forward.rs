@@ -1,6 +1,7 @@
 //! A block through the network: every section in every model and variation, turned back, averaged, at the volume's grid.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use deep3m_net::NetError;
@@ -11,6 +12,7 @@ use crate::context::Prepared;
 use crate::ensemble::ForegroundModel;
 use crate::parts::Parts;
 use crate::plan::{PlannedBlock, Span};
+use crate::settle::{EarlyStop, Rounds};
 
 /// A model and the variations in which it sees every section.
 pub(crate) struct Member<'a> {
@@ -26,6 +28,11 @@ pub(crate) struct Forward<'a> {
     pub(crate) margin: usize,
     /// Sections at once.
     pub(crate) batch: usize,
+    /// When a section has had enough variations, where not all are walked.
+    pub(crate) early_stop: Option<EarlyStop>,
+    /// Passes of a section that were made, and that were saved.
+    pub(crate) made: AtomicU64,
+    pub(crate) saved: AtomicU64,
 }
 
 /// How a block ended.
@@ -80,7 +87,11 @@ impl Forward<'_> {
                 continue;
             }
             let started = Instant::now();
-            let Some(mean) = self.mean(prepared, group, network, go_on)? else { return Ok(Outcome::Stopped) };
+            let mean = match self.early_stop {
+                Some(stop) => self.settled_mean(stop, block, prepared, group, network, go_on)?,
+                None => self.mean(prepared, group, network, go_on)?,
+            };
+            let Some(mean) = mean else { return Ok(Outcome::Stopped) };
             if !all_finite(&mean) {
                 return Ok(Outcome::NotFinite);
             }
@@ -123,6 +134,7 @@ impl Forward<'_> {
                 let started = Instant::now();
                 let output = member.model.foreground(input, group.len(), height, width)?;
                 *network += started.elapsed();
+                self.made.fetch_add(group.len() as u64, Ordering::Relaxed);
                 assert_eq!(output.len(), group.len() * rows * columns, "probabilities of a {frames} model");
                 if share == 1.0 && variation == Variation::IDENTITY {
                     // The only pass: there is nothing to average.
@@ -140,11 +152,96 @@ impl Forward<'_> {
         Ok(Some(mean))
     }
 
+    /// As [`Self::mean`], but each section only until more variations would hardly change which side of the threshold its
+    /// core's voxels are on. Passes that are saved count as done.
+    fn settled_mean(
+        &self,
+        stop: EarlyStop,
+        block: &PlannedBlock,
+        prepared: &Prepared,
+        group: Range<usize>,
+        network: &mut Duration,
+        go_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<Vec<f32>>, NetError> {
+        let (rows, columns) = (prepared.rows, prepared.columns);
+        let area = rows * columns;
+        let [y, x] = self.core_parts(block).map(|part| part.bins);
+        let all = self.members.iter().map(|member| member.variations.len()).max().unwrap_or(0);
+        let share = 1.0 / self.members.len() as f32;
+        let mut rounds: Vec<Option<Rounds>> = group.clone().map(|_| Some(Rounds::new(stop, all, area))).collect();
+        let mut means: Vec<Vec<f32>> = vec![Vec::new(); group.len()];
+        // Models with fewer variations than others are done before them: the sums of their answers, section by section.
+        let mut own: Vec<Vec<Vec<f32>>> = self
+            .members
+            .iter()
+            .map(|member| if member.variations.len() < all { vec![vec![0.0; area]; group.len()] } else { Vec::new() })
+            .collect();
+        for number in 0..all {
+            let open: Vec<usize> = (0..group.len()).filter(|&at| rounds[at].is_some()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let mut round = vec![vec![0.0; area]; open.len()];
+            for (member, own) in self.members.iter().zip(&mut own) {
+                let frames = member.model.frames();
+                let Some(&variation) = member.variations.get(number) else {
+                    for (round, &at) in round.iter_mut().zip(&open) {
+                        let share = share / member.variations.len() as f32;
+                        round.iter_mut().zip(&own[at]).for_each(|(round, sum)| *round += share * sum);
+                    }
+                    continue;
+                };
+                let size = if variation.swaps_axes() { (columns, rows) } else { (rows, columns) };
+                let stack =
+                    |at: usize| prepared.sections(group.start + at + self.margin - frames.margin(), frames.count());
+                let input: Vec<Vec<f32>> =
+                    open.iter().map(|&at| variation.apply(stack(at), frames.count(), rows, columns)).collect();
+                let started = Instant::now();
+                let output = member.model.foreground(&input.concat(), open.len(), size.0, size.1)?;
+                *network += started.elapsed();
+                assert_eq!(output.len(), open.len() * area, "probabilities of a {frames} model");
+                for ((round, answer), &at) in round.iter_mut().zip(output.chunks_exact(area)).zip(&open) {
+                    add_turned_back(round, answer, variation, size, share);
+                    if let Some(own) = own.get_mut(at) {
+                        add_turned_back(own, answer, variation, size, 1.0);
+                    }
+                }
+                self.made.fetch_add(open.len() as u64, Ordering::Relaxed);
+                if !go_on(open.len() as u64) {
+                    return Ok(None);
+                }
+            }
+            for (&at, round) in open.iter().zip(&round) {
+                let settled = rounds[at].as_mut().is_some_and(|rounds| {
+                    rounds.add(round);
+                    rounds.settled(y.clone(), x.clone(), columns)
+                });
+                if settled && let Some(rounds) = rounds[at].take() {
+                    means[at] = rounds.into_mean();
+                    let saved: usize =
+                        self.members.iter().map(|member| member.variations.len().saturating_sub(number + 1)).sum();
+                    self.saved.fetch_add(saved as u64, Ordering::Relaxed);
+                    if saved > 0 && !go_on(saved as u64) {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        Ok(Some(means.concat()))
+    }
+
+    /// Rows and columns of a block's context that its core is made from.
+    fn core_parts(&self, block: &PlannedBlock) -> [Part; 2] {
+        let (core, end) = (block.core.start, block.core.end());
+        [
+            Part::of(block.context.y, core.y..end.y, self.binning.y),
+            Part::of(block.context.x, core.x..end.x, self.binning.x),
+        ]
+    }
+
     /// One section's core as bytes, p = value / 255, from the binned probabilities of its context.
     fn quantise(&self, block: &PlannedBlock, probability: &[f32], prepared: &Prepared, bytes: &mut Vec<u8>) {
-        let (core, end) = (block.core.start, block.core.end());
-        let y = Part::of(block.context.y, core.y..end.y, self.binning.y);
-        let x = Part::of(block.context.x, core.x..end.x, self.binning.x);
+        let [y, x] = self.core_parts(block);
         // By way of 32 bits, several at a time.
         let byte = |p: &f32| (p.clamp(0.0, 1.0) * 255.0 + 0.5) as i32 as u8;
         if self.binning.is_none() {

@@ -7,8 +7,8 @@ use deep3m_volume::{Extent, Region, VoxelType};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::VariationCount;
 use crate::plan::PlanSettings;
+use crate::{EarlyStop, VariationCount};
 
 /// The models of a prediction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +34,11 @@ pub struct RunIdentity {
     pub voxel_type: VoxelType,
     /// The part that was asked for; its first voxel is the output's first voxel.
     pub region: Option<Region>,
-    /// Variations that were averaged.
+    /// Variations that were averaged, at most.
     pub variations: VariationCount,
+    /// When fewer were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<EarlyStop>,
     /// Sections that went through the network at once.
     pub batch: u32,
     /// The block grid.

@@ -56,6 +56,7 @@ mod retry;
 mod run;
 mod run_note;
 mod seam;
+mod settle;
 mod summary;
 #[cfg(test)]
 mod testing;
@@ -74,6 +75,7 @@ pub use output::check_output;
 pub use plan::{Borders, Context, Plan, PlanSettings, PlannedBlock, Span};
 pub use run::{PredictEvent, plan, predict};
 pub use seam::{Seam, measure_seam};
+pub use settle::EarlyStop;
 pub use summary::{Elsewhere, MissingBlock, PredictSummary};
-pub use variations::{VariationCount, VariationCountError};
+pub use variations::{Passes, PassesError, VariationCount, VariationCountError};
 pub use workers::{Worker, WorkerConfig, WorkerError};

@@ -336,10 +336,11 @@ fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::prepare;
     use crate::plan::{Plan, PlanSettings};
-    use crate::testing::{BoxBlur, Cells, MemoryVolume, MemoryWriter, blur_in_one_piece};
+    use crate::testing::{BoxBlur, Cells, MemoryVolume, MemoryWriter, Uneven, blur_in_one_piece};
     use crate::workers::{Left, Presence, Session, WorkerConfig};
-    use crate::{Ensemble, ForegroundModel, ModelIdentity, PredictConfig, VariationCount};
+    use crate::{EarlyStop, Ensemble, ForegroundModel, ModelIdentity, PredictConfig, VariationCount};
     use deep3m_net::{Frames, Normalisation};
     use deep3m_volume::{Binning, Extent, Index, Notes, VoxelType};
     use proptest::prelude::*;
@@ -411,6 +412,13 @@ mod tests {
 
     fn small(extent: Extent) -> PlanSettings {
         PlanSettings { extent, binning: Binning::NONE, margin: 0, tile: 20, halo: 8, mirror: 6, slab: 3, chunk: 7 }
+    }
+
+    fn uneven(frames: &[Frames], binning: Binning) -> Ensemble {
+        ensemble_of(
+            frames.iter().map(|&frames| Box::new(Uneven(frames)) as Box<dyn ForegroundModel>).collect(),
+            binning,
+        )
     }
 
     fn variations() -> impl Strategy<Value = VariationCount> {
@@ -491,6 +499,39 @@ mod tests {
         }
 
         #[test]
+        fn sections_settle_the_same_whatever_the_region_and_batch(
+            extent in (1_u64..7, 1_u64..50, 1_u64..50), from in (0_u64..7, 0_u64..50, 0_u64..50), frames in frames(),
+            y in 1_u32..3, batch in 2_u32..5, tolerance in 0.0..0.2_f64, threshold in 0.3..0.7_f32,
+        ) {
+            let extent = Extent::new(extent.0, extent.1, extent.2);
+            let start = Index::new(from.0 % extent.z, from.1 % extent.y, from.2 % extent.x);
+            let size = Extent::new(extent.z - start.z, extent.y - start.y, extent.x - start.x);
+            let region = Region::new(start, size);
+            let volume = MemoryVolume::noise(extent, 13);
+            let binning = Binning::square(y);
+            let settings = PlanSettings { binning, ..small(extent) };
+            let early_stop = Some(EarlyStop { threshold, tolerance });
+            let config = |batch| PredictConfig { early_stop, batch: Some(batch), ..PredictConfig::default() };
+            let ensemble = uneven(&frames, binning);
+            let (whole, _) = run_in_memory(&ensemble, &volume, settings, &config(1), Region::whole(extent));
+            let (part, _) = run_in_memory(&ensemble, &volume, settings, &config(batch), region);
+            prop_assert_eq!(part.crop(region), whole.crop(region));
+        }
+
+        #[test]
+        fn without_tolerance_all_variations_are_walked(
+            extent in (1_u64..5, 1_u64..40, 1_u64..40), frames in frames(), threshold in 0.3..0.7_f32,
+        ) {
+            let extent = Extent::new(extent.0, extent.1, extent.2);
+            let volume = MemoryVolume::noise(extent, 17);
+            let ensemble = uneven(&frames, Binning::NONE);
+            let all = PredictConfig::default();
+            let stopping = PredictConfig { early_stop: Some(EarlyStop { threshold, tolerance: 0.0 }), ..all.clone() };
+            let run = |config| run_in_memory(&ensemble, &volume, small(extent), config, Region::whole(extent)).0;
+            prop_assert!(largest_difference(&bytes(&run(&all)), &bytes(&run(&stopping))) <= 1);
+        }
+
+        #[test]
         fn a_straight_ramp_comes_back_through_the_bins(
             extent in (1_u64..4, 1_u64..90, 20_u64..60), y in 1_u32..5, x in 1_u32..5, count in variations(),
         ) {
@@ -511,6 +552,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn clear_sections_take_two_rounds_and_unclear_ones_more() {
+        let extent = Extent::new(3, 40, 40);
+        let passes = |grey: u8| {
+            let volume = MemoryVolume::new(extent, deep3m_volume::Voxels::U8(vec![grey; extent.len()]));
+            let ensemble = uneven(&Frames::ALL, Binning::NONE);
+            let early_stop = Some(EarlyStop { threshold: 0.5, tolerance: 0.03 });
+            let forward = ensemble.forward(&PredictConfig { early_stop, ..PredictConfig::default() });
+            let plan = Plan::new(PlanSettings { margin: 2, slab: 3, tile: 64, ..small(extent) });
+            let block = plan.blocks().next().unwrap();
+            let grey = ensemble.grey(&volume).unwrap();
+            let prepared = prepare(&volume, Binning::NONE, &block.context, &*grey.apply, &mut Vec::new()).unwrap();
+            let (parts, mut spent) = (Parts::none(), std::time::Duration::ZERO);
+            forward.block(&block, &prepared, 0..3, &parts, &mut spent, &mut |_| true).unwrap();
+            let sum = forward.made.load(Ordering::Relaxed) + forward.saved.load(Ordering::Relaxed);
+            assert_eq!(sum, 3 * forward.passes());
+            forward.made.load(Ordering::Relaxed)
+        };
+        assert_eq!(passes(230), 3 * 2 * 3, "far above the threshold: three models, two rounds, three sections");
+        assert_eq!(passes(10), 3 * 2 * 3, "far below");
+        assert!(passes(133) > 3 * 4 * 3, "near the threshold: {}", passes(133));
     }
 
     #[test]

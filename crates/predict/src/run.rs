@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use deep3m_volume::{Region, Volume, absolute, open, same_place};
@@ -122,6 +122,7 @@ pub fn predict(
         voxel_type: info.voxel_type,
         region: config.region,
         variations: config.variations,
+        early_stop: config.early_stop,
         batch: config.batch.unwrap_or(1),
         plan: *plan.settings(),
     };
@@ -290,6 +291,10 @@ impl Turn<'_> {
             self.queue.again();
         };
         (summary.blocks_now, summary.voxels_now) = self.queue.progress_now();
+        let sum = |of: for<'f> fn(&'f Forward<'_>) -> &'f AtomicU64| {
+            self.job.lanes.iter().map(|lane| of(lane).load(Ordering::Relaxed)).sum()
+        };
+        (summary.passes, summary.passes_saved) = (sum(|lane| &lane.made), sum(|lane| &lane.saved));
         summary.network_seconds = times.network.as_secs_f64();
         summary.reading_seconds = times.reading.as_secs_f64();
         summary.writing_seconds = times.writing.as_secs_f64();

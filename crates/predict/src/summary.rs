@@ -26,6 +26,12 @@ pub struct PredictSummary {
     pub elsewhere: Vec<Elsewhere>,
     /// Blocks that could not be predicted.
     pub missing: Vec<MissingBlock>,
+    /// Sections times passes through a network that this call made.
+    #[serde(default)]
+    pub passes: u64,
+    /// Those that it need not make, because a section's answer was settled ([`crate::EarlyStop`]).
+    #[serde(default)]
+    pub passes_saved: u64,
     /// Time of this call, in seconds.
     pub seconds: f64,
     /// Of it, in the network; of several devices the mean.
@@ -42,6 +48,11 @@ impl PredictSummary {
     /// The share of the time that the network did not run: reading, averaging and writing that it waited for.
     pub fn share_outside_network(&self) -> f64 {
         if self.seconds > 0.0 { 1.0 - self.network_seconds / self.seconds } else { 0.0 }
+    }
+
+    /// How many times as many passes all variations would have been; 1 where nothing was done.
+    pub fn times_fewer_passes(&self) -> f64 {
+        if self.passes > 0 { (self.passes + self.passes_saved) as f64 / self.passes as f64 } else { 1.0 }
     }
 
     /// Voxels per second of this call.

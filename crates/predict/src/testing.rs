@@ -159,6 +159,24 @@ impl ForegroundModel for Cells {
     }
 }
 
+/// Its middle section with noise of the place in what it is shown: a model that answers each orientation otherwise.
+pub(crate) struct Uneven(pub(crate) Frames);
+
+impl ForegroundModel for Uneven {
+    fn frames(&self) -> Frames {
+        self.0
+    }
+
+    fn foreground(&self, input: &[f32], _: usize, height: usize, width: usize) -> Result<Vec<f32>, NetError> {
+        let area = height * width;
+        let noise = |at: usize| ((at as u32).wrapping_mul(2_654_435_761) >> 16) as f32 / 65536.0 - 0.5;
+        let stacks = input.chunks_exact(self.0.count() * area);
+        let sections = stacks.map(|stack| &stack[self.0.margin() * area..][..area]);
+        let answer = |(at, value): (usize, &f32)| (value * 0.5 + 0.5 + 0.2 * noise(at)).clamp(0.0, 1.0);
+        Ok(sections.flat_map(|section| section.iter().enumerate().map(answer)).collect())
+    }
+}
+
 /// What [`BoxBlur`] over a whole volume of bytes gives, where the volume is mirrored without end: one piece.
 pub(crate) fn blur_in_one_piece(volume: &MemoryVolume, frames: Frames, radius: usize) -> Vec<u8> {
     let (extent, margin, r) = (volume.info().extent, frames.margin() as i64, radius as i64);

@@ -81,6 +81,53 @@ impl VariationCount {
     }
 }
 
+/// All variations of a model in the order in which a prediction that may stop early walks them: neighbours differ as much
+/// as they can, and models that run side by side see different orientations.
+pub(crate) fn in_turn(frames: Frames) -> Vec<Variation> {
+    let numbers: &[u8] = match frames {
+        Frames::One => &[1, 5, 8, 4, 2, 6, 3, 7],
+        Frames::Three => &[10, 6, 11, 7, 1, 13, 8, 12, 2, 14, 3, 15, 9, 5, 16, 4],
+        Frames::Five => &[4, 16, 5, 9, 7, 11, 6, 10, 12, 8, 13, 1, 15, 3, 14, 2],
+    };
+    numbers.iter().filter_map(|&number| Variation::from_number(number)).collect()
+}
+
+/// What a prediction walks: as many variations as are told, or as many as it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passes {
+    /// All, unless a section is settled before ([`crate::EarlyStop`]).
+    Auto,
+    /// So many.
+    Count(VariationCount),
+}
+
+/// Neither `auto` nor a number of variations.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{found}' variations: expected auto, 16, 8, 4, 2 or 1")]
+pub struct PassesError {
+    found: String,
+}
+
+impl FromStr for Passes {
+    type Err = PassesError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "auto" => Ok(Self::Auto),
+            number => number.parse().map(Self::Count).map_err(|_| PassesError { found: text.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for Passes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Count(count) => count.fmt(f),
+        }
+    }
+}
+
 impl TryFrom<u8> for VariationCount {
     type Error = VariationCountError;
 
@@ -130,6 +177,28 @@ mod tests {
                 assert!(passes.len() <= count.get().into());
             }
         }
+    }
+
+    #[test]
+    fn in_turn_all_are_walked_and_neighbours_differ() {
+        for frames in FRAMES {
+            let order = in_turn(frames);
+            let all: HashSet<u8> = VariationCount::Sixteen.for_frames(frames).iter().map(|v| v.number()).collect();
+            assert_eq!(order.iter().map(|v| v.number()).collect::<HashSet<_>>(), all);
+            assert_eq!(order.len(), all.len());
+            assert!(order.windows(2).all(|pair| pair[0].swaps_axes() != pair[1].swaps_axes()), "{order:?}");
+        }
+        let first = FRAMES.map(|frames| (in_turn(frames)[0].number() - 1) % 8);
+        assert_eq!(first.iter().collect::<HashSet<_>>().len(), 3, "models see different orientations");
+    }
+
+    #[test]
+    fn passes_from_text_and_back() {
+        for text in ["auto", "16", "1"] {
+            assert_eq!(text.parse::<Passes>().unwrap().to_string(), text);
+        }
+        let error = "3".parse::<Passes>().unwrap_err().to_string();
+        assert_eq!(error, "'3' variations: expected auto, 16, 8, 4, 2 or 1");
     }
 
     #[test]

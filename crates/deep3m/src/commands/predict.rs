@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use deep3m_net::{DeviceChoice, Frames, ModelDir};
 use deep3m_predict::{
-    Elsewhere, Ensemble, Fitted, Networks, PredictConfig, PredictError, PredictEvent, PredictSummary, VariationCount,
-    Worker, WorkerConfig, cdeep3m,
+    EarlyStop, Elsewhere, Ensemble, Fitted, Networks, Passes, PredictConfig, PredictError, PredictEvent,
+    PredictSummary, VariationCount, Worker, WorkerConfig, cdeep3m,
 };
 use deep3m_volume::memory::{peak, text as memory_text};
 use deep3m_volume::{Region, Volume, VolumeInfo, VoxelSize};
@@ -29,6 +29,7 @@ use crate::parse;
 Examples:
   deep3m predict model volume.tif -o result.zarr
   deep3m predict model images/ -o result.tif --variations 1 --frames 1
+  deep3m predict model volume.zarr -o result.zarr --variations auto     as many as each section needs
   deep3m predict model volume.zarr -o part.zarr --region 0:16,0:512,512:1024
   deep3m predict model volume.zarr -o result.zarr --device cuda:0,cuda:1
   deep3m predict model volume.zarr -o result.zarr --worker 2/8      the third of eight, anywhere
@@ -89,9 +90,18 @@ pub(crate) struct Options {
     /// Which models take part: numbers of sections that they see [default: all of the model]
     #[arg(long, value_delimiter = ',', value_name = "1,3,5")]
     pub(crate) frames: Option<Vec<Frames>>,
-    /// How many flips and rotations are averaged: 16, 8, 4, 2 or 1; fewer are faster
+    /// How many flips and rotations are averaged: 16, 8, 4, 2 or 1; fewer are faster. auto: each section until more would
+    /// hardly change its answer
     #[arg(long, value_name = "N", default_value = "16")]
-    pub(crate) variations: VariationCount,
+    pub(crate) variations: Passes,
+    /// With --variations auto: how many voxels may be expected to change sides if all variations were averaged, as a share
+    /// of the foreground's; 0 averages all
+    #[arg(long, value_name = "SHARE", default_value_t = EarlyStop::TOLERANCE)]
+    pub(crate) tolerance: f64,
+    /// With --variations auto: the probability that parts foreground from background [default: the best of the model's
+    /// validation, else 0.5]
+    #[arg(long, value_name = "P")]
+    pub(crate) threshold: Option<f32>,
     /// Predict only this part; ends are outside
     #[arg(long, value_name = "z0:z1,y0:y1,x0:x1")]
     pub(crate) region: Option<Region>,
@@ -123,13 +133,35 @@ pub(crate) enum Layout {
 }
 
 impl Options {
+    fn early_stop(&self, model: &Path) -> Result<EarlyStop> {
+        let threshold = match self.threshold {
+            Some(threshold) => threshold,
+            None => {
+                let manifest = ModelDir::open(model).into_diagnostic()?.manifest;
+                let wanted = |frames| self.frames.as_ref().is_none_or(|wanted| wanted.contains(&frames));
+                manifest.best_threshold(wanted).unwrap_or(0.5) as f32
+            }
+        };
+        Ok(EarlyStop { threshold, tolerance: self.tolerance })
+    }
+
     /// The device that a plan reckons with: several are usually alike.
     pub(crate) fn first_device(&self) -> DeviceChoice {
         self.device.first().copied().unwrap_or_default()
     }
 
-    /// The settings; a mistake in their combination is said.
-    pub(crate) fn config(&self) -> Result<PredictConfig> {
+    /// The settings of a prediction with a model; a mistake in their combination is said.
+    pub(crate) fn config(&self, model: &Path) -> Result<PredictConfig> {
+        let auto = self.variations == Passes::Auto;
+        if self.layout == Layout::Cdeep3m && auto {
+            miette::bail!("--layout cdeep3m: found --variations auto; expected 16, 8, 4, 2 or 1, as CDeep3M has them");
+        }
+        if !auto && (self.threshold.is_some() || self.tolerance != EarlyStop::TOLERANCE) {
+            miette::bail!(
+                "found --threshold or --tolerance with --variations {}; they decide when --variations auto has enough",
+                self.variations
+            );
+        }
         if self.layout == Layout::Cdeep3m && (self.tile.is_some() || self.halo.is_some() || self.seam) {
             miette::bail!(
                 "--layout cdeep3m: found --tile, --halo or --seam; its blocks are CDeep3M's and cannot be changed"
@@ -137,7 +169,11 @@ impl Options {
         }
         Ok(PredictConfig {
             frames: self.frames.clone(),
-            variations: self.variations,
+            variations: match self.variations {
+                Passes::Auto => VariationCount::Sixteen,
+                Passes::Count(count) => count,
+            },
+            early_stop: if auto { Some(self.early_stop(model)?) } else { None },
             region: self.region,
             tile: self.tile,
             halo: self.halo,
@@ -166,7 +202,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if options.layout == Layout::Cdeep3m && (args.workers.worker.is_some() || options.device.len() > 1) {
         miette::bail!("--layout cdeep3m: found --worker or several devices; expected one process on one device");
     }
-    let config = PredictConfig { overwrite: args.overwrite, workers: args.workers.config(), ..options.config()? };
+    let config =
+        PredictConfig { overwrite: args.overwrite, workers: args.workers.config(), ..options.config(&args.model)? };
     let mut first_blocks = None;
     let outcome = loop {
         let (blocks, outcome) = attempt(args, &config)?;
@@ -341,6 +378,9 @@ fn describe(summary: &PredictSummary, output: &Path) -> String {
             summary.voxels_per_second() / 1e6,
             100.0 * summary.share_outside_network()
         );
+    }
+    if summary.passes_saved > 0 {
+        let _ = write!(text, ", {:.1} times fewer passes than all variations", summary.times_fewer_passes());
     }
     if let Some(bytes) = peak() {
         let _ = write!(text, ", {} of memory at most", memory_text(bytes));

@@ -55,6 +55,8 @@ struct Plan {
     volume: Extent,
     #[serde(flatten)]
     work: Work,
+    /// Whether sections may take fewer passes (`--variations auto`).
+    early_stop: bool,
     /// Blocks read ahead of the one in the network.
     ahead: u32,
     /// What the volume may keep decoded, in bytes.
@@ -75,7 +77,7 @@ struct Plan {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let options = &args.options;
-    let config = options.config()?;
+    let config = options.config(&args.model)?;
     let info = match (&args.volume, args.shape) {
         (Some(path), _) => open_sized(path, options.voxel_size)?.info().clone(),
         (None, Some(shape)) => absent(shape),
@@ -100,6 +102,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let plan = Plan {
         volume: info.extent,
         work,
+        early_stop: config.early_stop.is_some(),
         ahead: fitted.config.ahead.unwrap_or(PredictConfig::AHEAD),
         cache_bytes: fitted.cache_bytes,
         memory_budget: (budget < u64::MAX).then_some(budget),
@@ -154,7 +157,8 @@ fn show(plan: &Plan, networks: &Networks) {
     table.line("blocks", format!("{} of {z} × {y} × {x} voxels", grouped(work.blocks)));
     let names = networks.networks().iter().zip(&work.passes);
     let passes: Vec<String> = names.map(|(net, passes)| format!("{passes} through {}", net.frames())).collect();
-    table.line("passes of a section", passes.join(", "));
+    let most = if plan.early_stop { "at most " } else { "" };
+    table.line("passes of a section", format!("{most}{}", passes.join(", ")));
     let memory = &plan.memory;
     table.line("peak memory", text(plan.memory_peak));
     for (name, bytes) in [

@@ -66,20 +66,14 @@ fn of_model(prediction: &Path) -> Result<(f64, PathBuf), String> {
     let made_by = provenance(prediction).and_then(|model| serde_json::from_value::<ModelIdentity>(model).ok());
     let ModelIdentity { path, weights } = made_by.ok_or("it does not say which model made it")?;
     let model = ModelDir::open(&path).map_err(|_| format!("its model is not in {}", path.display()))?;
-    let mut thresholds = Vec::new();
     for (frames, entry) in &model.manifest.networks {
         if weights.get(&frames.to_string()).is_some_and(|sha256| *sha256 != entry.sha256) {
             return Err(format!("{} has been trained on since", path.display()));
         }
-        if weights.contains_key(&frames.to_string()) {
-            thresholds.extend(entry.validation.get("best_threshold").and_then(Value::as_f64));
-        }
     }
-    let best = thresholds.iter().sum::<f64>() / thresholds.len().max(1) as f64;
-    if best > 0.0 && best <= 1.0 {
-        Ok((best, path))
-    } else {
-        Err(format!("the validation of {} says nothing of a threshold", path.display()))
+    match model.manifest.best_threshold(|frames| weights.contains_key(&frames.to_string())) {
+        Some(best) => Ok((best, path)),
+        None => Err(format!("the validation of {} says nothing of a threshold", path.display())),
     }
 }
 
