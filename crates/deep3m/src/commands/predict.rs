@@ -134,13 +134,12 @@ pub(crate) enum Layout {
 
 impl Options {
     fn early_stop(&self, model: &Path) -> Result<EarlyStop> {
-        let threshold = match self.threshold {
-            Some(threshold) => threshold,
-            None => {
-                let manifest = ModelDir::open(model).into_diagnostic()?.manifest;
-                let wanted = |frames| self.frames.as_ref().is_none_or(|wanted| wanted.contains(&frames));
-                manifest.best_threshold(wanted).unwrap_or(0.5) as f32
-            }
+        let threshold = if let Some(threshold) = self.threshold {
+            threshold
+        } else {
+            let manifest = ModelDir::open(model).into_diagnostic()?.manifest;
+            let wanted = |frames| self.frames.as_ref().is_none_or(|wanted| wanted.contains(&frames));
+            manifest.best_threshold(wanted).unwrap_or(0.5) as f32
         };
         Ok(EarlyStop { threshold, tolerance: self.tolerance })
     }
