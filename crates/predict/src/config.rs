@@ -18,6 +18,8 @@ pub struct PredictConfig {
     pub variations: VariationCount,
     /// When fewer will do; `None`: never.
     pub early_stop: Option<EarlyStop>,
+    /// Whether to keep how much the passes disagree, too: in the output's folder, [`crate::DISAGREEMENT`].
+    pub disagreement: bool,
     /// The part of the volume to predict; `None`: all of it. The output has the region's size, and the values that a
     /// prediction of the whole volume has there.
     pub region: Option<Region>,

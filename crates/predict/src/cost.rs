@@ -275,7 +275,9 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
             own = own.max(net.prediction_thread_bytes(rows, columns).max(net.prediction_thread_bytes(columns, rows)));
         }
     }
-    let core = block.core.checked_voxels().unwrap_or(u64::MAX);
+    // Probability and disagreement.
+    let kept = if config.disagreement { 2 } else { 1 };
+    let core = kept * block.core.checked_voxels().unwrap_or(u64::MAX / 2);
     // The block before is written while this one is made.
     if block.blocks > 1 {
         heap.take(core);
@@ -289,6 +291,11 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
         let most = networks.list.iter().map(passes).max().unwrap_or(0);
         let shorter = networks.list.iter().filter(|net| passes(net) < most).count();
         for _ in 0..n * (3 + shorter) {
+            heap.floats(rows * columns);
+        }
+    }
+    if config.disagreement {
+        for _ in 0..n * 2 {
             heap.floats(rows * columns);
         }
     }
@@ -323,6 +330,10 @@ fn network(networks: &Networks, block: &Largest, config: &PredictConfig) -> (u64
                 let back = varied.then(|| heap.floats(rows * columns));
                 heap.give_all(back.into_iter().chain([answer]).chain(input));
             }
+        }
+        if config.disagreement {
+            let deviation = heap.floats(rows * columns);
+            heap.give(deviation);
         }
         if !networks.binning.is_none() {
             let bins = heap.floats(rows * columns);

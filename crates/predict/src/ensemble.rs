@@ -221,6 +221,7 @@ impl Ensemble {
             margin: self.margin(),
             batch: config.batch.unwrap_or(1).max(1) as usize,
             early_stop: config.early_stop,
+            disagreement: config.disagreement,
             made: AtomicU64::new(0),
             saved: AtomicU64::new(0),
         }

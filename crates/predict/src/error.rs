@@ -131,6 +131,18 @@ pub enum PredictError {
         /// What it would be.
         found: &'static str,
     },
+    /// An output beside whose blocks nothing else can lie.
+    #[error(
+        "{}: found {found} for a prediction that keeps the passes' disagreement; expected OME-Zarr of the whole volume in a \
+         folder (a name ending in .zarr)",
+        path.display()
+    )]
+    NoDisagreement {
+        /// The output.
+        path: PathBuf,
+        /// What it would be.
+        found: &'static str,
+    },
     /// The output would replace the volume that is predicted.
     #[error("{}: is the volume to predict; choose another output", path.display())]
     OutputIsInput {

@@ -1,5 +1,6 @@
 //! A block through the network: every section in every model and variation, turned back, averaged, at the volume's grid.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use deep3m_volume::{Binning, Block, Extent, Region, Variation, Voxels};
 
 use crate::PredictError;
 use crate::context::Prepared;
+use crate::disagreement::Disagreement;
 use crate::ensemble::ForegroundModel;
 use crate::parts::Parts;
 use crate::plan::{PlannedBlock, Span};
@@ -30,6 +32,8 @@ pub(crate) struct Forward<'a> {
     pub(crate) batch: usize,
     /// When a section has had enough variations, where not all are walked.
     pub(crate) early_stop: Option<EarlyStop>,
+    /// Whether to say how much the passes disagree.
+    pub(crate) disagreement: bool,
     /// Passes of a section that were made, and that were saved.
     pub(crate) made: AtomicU64,
     pub(crate) saved: AtomicU64,
@@ -37,12 +41,29 @@ pub(crate) struct Forward<'a> {
 
 /// How a block ended.
 pub(crate) enum Outcome {
-    /// The probabilities of the core.
-    Done(Block),
+    /// The core.
+    Done(Predicted),
     /// Told to stop.
     Stopped,
     /// The network answered with something that is no number.
     NotFinite,
+}
+
+/// Who hears of each pass through a network.
+struct Watch<'a> {
+    /// The time that passes take.
+    network: &'a mut Duration,
+    /// How many sections went through; whether to go on.
+    go_on: &'a mut dyn FnMut(u64) -> bool,
+    disagreement: Option<Disagreement>,
+}
+
+/// A block's core, as bytes.
+pub(crate) struct Predicted {
+    /// p = value / 255.
+    pub(crate) probability: Block,
+    /// The probability's standard deviation over the passes, value / 255, where it is wanted.
+    pub(crate) disagreement: Option<Block>,
 }
 
 impl Forward<'_> {
@@ -51,7 +72,7 @@ impl Forward<'_> {
         self.members.iter().map(|member| member.variations.len() as u64).sum()
     }
 
-    /// The probabilities of a block's core, as bytes. Sections outside `wanted` (counted in the volume) are left zero.
+    /// A block's core. Sections outside `wanted` (counted in the volume) are left zero.
     ///
     /// `go_on` hears after each pass how many sections went through; when it answers false, the block is given up.
     /// The time in the network is added to `network`.
@@ -66,6 +87,7 @@ impl Forward<'_> {
     ) -> Result<Outcome, PredictError> {
         let core = block.core;
         let mut bytes = Vec::with_capacity(core.extent.len());
+        let mut deviations = Vec::with_capacity(if self.disagreement { core.extent.len() } else { 0 });
         let section = (core.extent.y * core.extent.x) as usize;
         let depth = core.extent.z as usize;
         for first in (0..depth).step_by(self.batch) {
@@ -75,35 +97,52 @@ impl Forward<'_> {
             let (from, to) = (core.start.z + group.start as u64, core.start.z + group.end as u64);
             if to <= wanted.start || from >= wanted.end {
                 bytes.resize(bytes.len() + group.len() * section, 0);
+                deviations.resize(if self.disagreement { bytes.len() } else { 0 }, 0);
                 continue;
             }
             let (sections, start) = (group.len() as u64, bytes.len());
+            let len = group.len() * section;
             // What was kept and cannot be read is computed again.
-            if let Ok(Some(part)) = parts.load(block.number, from, group.len() * section) {
-                bytes.extend(part);
+            let kept = if self.disagreement { 2 * len } else { len };
+            if let Ok(Some(part)) = parts.load(block.number, from, kept) {
+                bytes.extend(&part[..len]);
+                deviations.extend(&part[len..]);
                 if !go_on(sections * self.passes()) {
                     return Ok(Outcome::Stopped);
                 }
                 continue;
             }
             let started = Instant::now();
+            let pixels = prepared.rows * prepared.columns;
+            let disagreement = self.disagreement.then(|| Disagreement::new(group.len(), pixels));
+            let mut watch = Watch { network: &mut *network, go_on: &mut *go_on, disagreement };
             let mean = match self.early_stop {
-                Some(stop) => self.settled_mean(stop, block, prepared, group, network, go_on)?,
-                None => self.mean(prepared, group, network, go_on)?,
+                Some(stop) => self.settled_mean(stop, block, prepared, group, &mut watch)?,
+                None => self.mean(prepared, group, &mut watch)?,
             };
+            let disagreement = watch.disagreement;
             let Some(mean) = mean else { return Ok(Outcome::Stopped) };
             if !all_finite(&mean) {
                 return Ok(Outcome::NotFinite);
             }
-            for probability in mean.chunks_exact(prepared.rows * prepared.columns) {
+            for probability in mean.chunks_exact(pixels) {
                 self.quantise(block, probability, prepared, &mut bytes);
             }
+            for deviation in disagreement.iter().flat_map(Disagreement::deviations) {
+                self.quantise(block, &deviation, prepared, &mut deviations);
+            }
             if to < core.end().z {
+                let part = match deviations.get(start..) {
+                    Some(deviations) if self.disagreement => Cow::Owned([&bytes[start..], deviations].concat()),
+                    _ => Cow::Borrowed(&bytes[start..]),
+                };
                 // Where there is no room to keep it, the block goes on without.
-                let _ = parts.keep(block.number, from, &bytes[start..], started.elapsed());
+                let _ = parts.keep(block.number, from, &part, started.elapsed());
             }
         }
-        Ok(Outcome::Done(Block::new(core.extent, Voxels::U8(bytes))))
+        let block = |bytes| Block::new(core.extent, Voxels::U8(bytes));
+        let disagreement = self.disagreement.then(|| block(deviations));
+        Ok(Outcome::Done(Predicted { probability: block(bytes), disagreement }))
     }
 
     /// The mean over the models of their means over the variations, for the sections `group` of the core, over the
@@ -112,8 +151,7 @@ impl Forward<'_> {
         &self,
         prepared: &Prepared,
         group: Range<usize>,
-        network: &mut Duration,
-        go_on: &mut dyn FnMut(u64) -> bool,
+        watch: &mut Watch<'_>,
     ) -> Result<Option<Vec<f32>>, NetError> {
         let (rows, columns) = (prepared.rows, prepared.columns);
         let mut mean = Vec::new();
@@ -133,18 +171,23 @@ impl Forward<'_> {
                 };
                 let started = Instant::now();
                 let output = member.model.foreground(input, group.len(), height, width)?;
-                *network += started.elapsed();
+                *watch.network += started.elapsed();
                 self.made.fetch_add(group.len() as u64, Ordering::Relaxed);
                 assert_eq!(output.len(), group.len() * rows * columns, "probabilities of a {frames} model");
+                let answers =
+                    || output.chunks_exact(rows * columns).map(|a| turned_back(a, variation, (height, width)));
+                if let Some(disagreement) = &mut watch.disagreement {
+                    answers().enumerate().for_each(|(section, p)| disagreement.add(section, &p));
+                }
                 if share == 1.0 && variation == Variation::IDENTITY {
                     // The only pass: there is nothing to average.
-                    return Ok(go_on(group.len() as u64).then_some(output));
+                    return Ok((watch.go_on)(group.len() as u64).then_some(output));
                 }
                 mean.resize(output.len(), 0.0);
-                for (sum, answer) in mean.chunks_exact_mut(rows * columns).zip(output.chunks_exact(rows * columns)) {
-                    add_turned_back(sum, answer, variation, (height, width), share);
+                for (sum, p) in mean.chunks_exact_mut(rows * columns).zip(answers()) {
+                    add(sum, &p, share);
                 }
-                if !go_on(group.len() as u64) {
+                if !(watch.go_on)(group.len() as u64) {
                     return Ok(None);
                 }
             }
@@ -160,8 +203,7 @@ impl Forward<'_> {
         block: &PlannedBlock,
         prepared: &Prepared,
         group: Range<usize>,
-        network: &mut Duration,
-        go_on: &mut dyn FnMut(u64) -> bool,
+        watch: &mut Watch<'_>,
     ) -> Result<Option<Vec<f32>>, NetError> {
         let (rows, columns) = (prepared.rows, prepared.columns);
         let area = rows * columns;
@@ -198,16 +240,20 @@ impl Forward<'_> {
                     open.iter().map(|&at| variation.apply(stack(at), frames.count(), rows, columns)).collect();
                 let started = Instant::now();
                 let output = member.model.foreground(&input.concat(), open.len(), size.0, size.1)?;
-                *network += started.elapsed();
+                *watch.network += started.elapsed();
                 assert_eq!(output.len(), open.len() * area, "probabilities of a {frames} model");
                 for ((round, answer), &at) in round.iter_mut().zip(output.chunks_exact(area)).zip(&open) {
-                    add_turned_back(round, answer, variation, size, share);
+                    let p = turned_back(answer, variation, size);
+                    add(round, &p, share);
                     if let Some(own) = own.get_mut(at) {
-                        add_turned_back(own, answer, variation, size, 1.0);
+                        add(own, &p, 1.0);
+                    }
+                    if let Some(disagreement) = &mut watch.disagreement {
+                        disagreement.add(at, &p);
                     }
                 }
                 self.made.fetch_add(open.len() as u64, Ordering::Relaxed);
-                if !go_on(open.len() as u64) {
+                if !(watch.go_on)(open.len() as u64) {
                     return Ok(None);
                 }
             }
@@ -221,7 +267,7 @@ impl Forward<'_> {
                     let saved: usize =
                         self.members.iter().map(|member| member.variations.len().saturating_sub(number + 1)).sum();
                     self.saved.fetch_add(saved as u64, Ordering::Relaxed);
-                    if saved > 0 && !go_on(saved as u64) {
+                    if saved > 0 && !(watch.go_on)(saved as u64) {
                         return Ok(None);
                     }
                 }
@@ -231,7 +277,7 @@ impl Forward<'_> {
     }
 
     /// Rows and columns of a block's context that its core is made from.
-    fn core_parts(&self, block: &PlannedBlock) -> [Part; 2] {
+    pub(crate) fn core_parts(&self, block: &PlannedBlock) -> [Part; 2] {
         let (core, end) = (block.core.start, block.core.end());
         [
             Part::of(block.context.y, core.y..end.y, self.binning.y),
@@ -261,8 +307,8 @@ impl Forward<'_> {
 }
 
 /// The bins of a context that the core's pixels are interpolated from, and the core among the pixels of those bins.
-struct Part {
-    bins: Range<usize>,
+pub(crate) struct Part {
+    pub(crate) bins: Range<usize>,
     pixels: Range<usize>,
 }
 
@@ -287,17 +333,18 @@ fn all_finite(values: &[f32]) -> bool {
     values.iter().map(magnitude).fold(0, i32::max) < magnitude(&f32::INFINITY)
 }
 
-/// Adds `share` times a section of probabilities that was made in a variation (`size` rows and columns), turned back.
-fn add_turned_back(sum: &mut [f32], answer: &[f32], variation: Variation, size: (usize, usize), share: f32) {
-    let mut add = |answer: &[f32]| {
-        for (sum, p) in sum.iter_mut().zip(answer) {
-            *sum += share * p;
-        }
-    };
+/// A section of probabilities that was made in a variation (`size` rows and columns), turned back.
+fn turned_back(answer: &[f32], variation: Variation, size: (usize, usize)) -> Cow<'_, [f32]> {
     if variation == Variation::IDENTITY {
-        add(answer);
-    } else {
-        add(&variation.inverse().apply(answer, 1, size.0, size.1));
+        return Cow::Borrowed(answer);
+    }
+    Cow::Owned(variation.inverse().apply(answer, 1, size.0, size.1))
+}
+
+/// Adds `share` times the probabilities.
+fn add(sum: &mut [f32], probability: &[f32], share: f32) {
+    for (sum, p) in sum.iter_mut().zip(probability) {
+        *sum += share * p;
     }
 }
 

@@ -39,6 +39,9 @@ pub struct RunIdentity {
     /// When fewer were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stop: Option<EarlyStop>,
+    /// Whether the disagreement of the passes is kept, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disagreement: bool,
     /// Sections that went through the network at once.
     pub batch: u32,
     /// The block grid.

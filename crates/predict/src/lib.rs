@@ -38,6 +38,7 @@ pub mod cdeep3m;
 mod config;
 mod context;
 mod cost;
+mod disagreement;
 mod ensemble;
 mod error;
 mod estimate;
@@ -65,6 +66,7 @@ mod workers;
 
 pub use config::PredictConfig;
 pub use cost::{MemoryCost, Networks, cost};
+pub use disagreement::DISAGREEMENT;
 pub use ensemble::{Ensemble, ForegroundModel, NullModel};
 pub use error::PredictError;
 pub use estimate::{Estimate, Speed, Work, estimate, measure, work};

@@ -18,6 +18,7 @@ use deep3m_volume::{
 };
 use serde_json::json;
 
+use crate::disagreement::DISAGREEMENT;
 use crate::parts::Parts;
 use crate::run_note::{RUN_FILE, RunNote};
 use crate::workers::{FOLDER, Presence, check_unused};
@@ -102,6 +103,19 @@ impl Output {
             None => RunNote::read(&self.notes, RUN_FILE),
             Some(_) => RunNote::read_file(&self.note_of_result()),
         }
+    }
+
+    /// Whether the disagreement of the passes can be kept here.
+    ///
+    /// # Errors
+    /// [`PredictError::NoDisagreement`].
+    pub(crate) fn check_disagreement(&self) -> Result<(), PredictError> {
+        let found = match (self.remote, self.is_copied()) {
+            (true, _) => "object storage",
+            (false, true) => "a region, or another format than OME-Zarr,",
+            (false, false) => return Ok(()),
+        };
+        Err(PredictError::NoDisagreement { path: self.out.clone(), found })
     }
 
     /// Whether the output is made from the blocks in the end.
@@ -231,6 +245,23 @@ impl Output {
         }
         // Two that do this at once write the same bytes.
         Ok((ZarrWriter::create(&store, &spec(run, run.plan.extent, chunk, voxel_size))?, !begins))
+    }
+
+    /// Opens the volume for the disagreement of the passes, in the folder of that for the blocks, or starts it.
+    pub(crate) fn open_disagreement(
+        &self,
+        run: &RunIdentity,
+        chunk: Extent,
+        voxel_size: Option<VoxelSize>,
+    ) -> Result<ZarrWriter, PredictError> {
+        let store = self.store().join(DISAGREEMENT);
+        if self.notes.read(&format!("{DISAGREEMENT}/zarr.json"))?.is_some() {
+            return Ok(ZarrWriter::reopen(&store)?);
+        }
+        let provenance =
+            json!({ "kind": "disagreement", "scale": "standard deviation of p = value / 255", "run": run });
+        let spec = VolumeSpec { provenance: Some(provenance), ..spec(run, run.plan.extent, chunk, voxel_size) };
+        Ok(ZarrWriter::create(&store, &spec)?)
     }
 
     /// Notes that all blocks are done, and makes the output from them, holding about `bytes` of them, where they are not

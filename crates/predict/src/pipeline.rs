@@ -13,11 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle, scope};
 use std::time::{Duration, Instant};
 
-use deep3m_volume::{Block, Region, Volume, VolumeError, VolumeWriter};
+use deep3m_volume::{Region, Volume, VolumeError, VolumeWriter};
 
 use crate::PredictError;
 use crate::context::{Prepared, prepare};
-use crate::forward::{Forward, Outcome};
+use crate::forward::{Forward, Outcome, Predicted};
 use crate::grey::Normalise;
 use crate::parts::Parts;
 use crate::plan::PlannedBlock;
@@ -36,6 +36,8 @@ pub(crate) struct Job<'a> {
     /// What is wanted of the volume.
     pub(crate) region: Region,
     pub(crate) writer: &'a dyn VolumeWriter,
+    /// Where the disagreement goes, if it is wanted.
+    pub(crate) disagreement: Option<&'a dyn VolumeWriter>,
     /// What is kept of blocks that are not done.
     pub(crate) parts: &'a Parts,
     /// Blocks that are read ahead of the one in the network.
@@ -236,15 +238,18 @@ fn take(shared: &Shared<'_>) -> Result<Option<PlannedBlock>, PredictError> {
 fn spawn_writer<'s>(
     scope: &'s Scope<'s, '_>,
     shared: &'s Shared<'_>,
-    blocks: Receiver<(PlannedBlock, Block)>,
+    blocks: Receiver<(PlannedBlock, Predicted)>,
     say: Sender<Step>,
 ) -> ScopedJoinHandle<'s, (Duration, Option<VolumeError>)> {
     scope.spawn(move || {
         let (job, mut spent, mut full, mut patient) = (shared.job, Duration::ZERO, 0, true);
-        for (block, voxels) in blocks {
+        for (block, predicted) in blocks {
             let started = Instant::now();
             let written = retry(patient, shared.stop, || {
-                job.writer.write(block.core.start, &voxels)?;
+                if let (Some(writer), Some(deviations)) = (job.disagreement, &predicted.disagreement) {
+                    writer.write(block.core.start, deviations)?;
+                }
+                job.writer.write(block.core.start, &predicted.probability)?;
                 shared.queue.done(block.number)
             });
             patient = written.is_ok();
@@ -275,7 +280,7 @@ fn lane(
     shared: &Shared<'_>,
     forward: &Forward<'_>,
     reading: Reading<'_>,
-    finished: &SyncSender<(PlannedBlock, Block)>,
+    finished: &SyncSender<(PlannedBlock, Predicted)>,
     say: &Sender<Step>,
     hear: &mut dyn FnMut(Step),
 ) -> (Result<(), PredictError>, Duration) {
@@ -292,7 +297,7 @@ fn feed(
     shared: &Shared<'_>,
     forward: &Forward<'_>,
     Reading { prepared, free }: Reading<'_>,
-    finished: &SyncSender<(PlannedBlock, Block)>,
+    finished: &SyncSender<(PlannedBlock, Predicted)>,
     say: &Sender<Step>,
     hear: &mut dyn FnMut(Step),
     network: &mut Duration,
@@ -315,8 +320,8 @@ fn feed(
                 shared.leave_out(block, PredictError::NotFinite { block: block.core }.to_string(), say);
             }
             Outcome::NotFinite => return Err(PredictError::NotFinite { block: block.core }),
-            Outcome::Done(voxels) => {
-                if finished.send((block, voxels)).is_err() {
+            Outcome::Done(predicted) => {
+                if finished.send((block, predicted)).is_err() {
                     // The writer has given up, and says why.
                     return Ok(());
                 }
@@ -342,7 +347,7 @@ mod tests {
     use crate::workers::{Left, Presence, Session, WorkerConfig};
     use crate::{EarlyStop, Ensemble, ForegroundModel, ModelIdentity, PredictConfig, VariationCount};
     use deep3m_net::{Frames, Normalisation};
-    use deep3m_volume::{Binning, Extent, Index, Notes, VoxelType};
+    use deep3m_volume::{Binning, Block, Extent, Index, Notes, VoxelType};
     use proptest::prelude::*;
     use std::path::Path;
 
@@ -381,7 +386,8 @@ mod tests {
         let parts = Parts::new(Arc::new(Notes::at(folder.path()).unwrap()), std::time::Duration::ZERO);
         let lanes = [forward];
         let ahead = config.ahead();
-        let job = Job { volume, lanes: &lanes, normalise: &*grey.apply, region, writer: &writer, parts: &parts, ahead };
+        let (normalise, disagreement) = (&*grey.apply, None);
+        let job = Job { volume, lanes: &lanes, normalise, region, writer: &writer, disagreement, parts: &parts, ahead };
         let forward = &lanes[0];
         let blocks: Vec<_> = plan.blocks_meeting(region).collect();
         let stop = AtomicBool::new(false);
@@ -601,27 +607,38 @@ mod tests {
 
     #[test]
     fn sections_of_a_block_that_was_stopped_are_not_made_again() {
+        stopped_in_a_block(false);
+        stopped_in_a_block(true);
+    }
+
+    fn stopped_in_a_block(disagreement: bool) {
         let extent = Extent::new(5, 20, 30);
         let volume = MemoryVolume::noise(extent, 5);
         let ensemble = blurs(&[Frames::One, Frames::Three], 9, Binning::NONE);
-        let config = PredictConfig { variations: VariationCount::Two, ..PredictConfig::default() };
+        let config = PredictConfig { variations: VariationCount::Two, disagreement, ..PredictConfig::default() };
         let plan = Plan::new(PlanSettings { margin: 1, tile: 30, slab: 5, ..small(extent) });
         let region = Region::whole(extent);
         let (whole, _) = run_in_memory(&ensemble, &volume, *plan.settings(), &config, region);
         let (lanes, grey) = (ensemble.lanes(&config), ensemble.grey(&volume).unwrap());
+        let block = plan.blocks().next().unwrap();
+        let prepared = prepare(&volume, Binning::NONE, &block.context, &*grey.apply, &mut Vec::new()).unwrap();
+        let once = lanes[0].block(&block, &prepared, 0..5, &Parts::none(), &mut Duration::default(), &mut |_| true);
+        let Outcome::Done(once) = once.unwrap() else { panic!("not done") };
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::new(Arc::new(Notes::at(folder.path()).unwrap()), Duration::ZERO);
         let blocks: Vec<_> = plan.blocks().collect();
         assert_eq!(blocks.len(), 1);
         // Stopped in the third section, then to the end.
         for (stop_at, network) in [(10, 10), (u64::MAX, 12)] {
-            let writer = MemoryWriter::new(extent, plan.chunk());
+            let (writer, deviations) =
+                (MemoryWriter::new(extent, plan.chunk()), MemoryWriter::new(extent, plan.chunk()));
             let job = Job {
                 volume: &volume,
                 lanes: &lanes,
                 normalise: &*grey.apply,
                 region,
                 writer: &writer,
+                disagreement: disagreement.then_some(&deviations),
                 parts: &parts,
                 ahead: 1,
             };
@@ -639,12 +656,62 @@ mod tests {
             if stop_at == u64::MAX {
                 assert_eq!(passes, 5 * 4, "progress counts what was kept");
                 assert_eq!(writer.into_parts().0, whole);
+                if let Some(once) = &once.disagreement {
+                    assert_eq!(&deviations.into_parts().0, once);
+                }
                 assert_eq!(
                     std::fs::read_dir(folder.path()).unwrap().count(),
                     2,
                     "what workers note and an empty folder"
                 );
             }
+        }
+    }
+
+    /// The standard deviation of all passes, each made by itself here; whether or not sections end early.
+    #[test]
+    fn the_disagreement_is_that_of_the_passes() {
+        let extent = Extent::new(3, 20, 30);
+        let volume = MemoryVolume::noise(extent, 3);
+        let ensemble = uneven(&Frames::ALL, Binning::NONE);
+        for tolerance in [None, Some(0.0)] {
+            let early_stop = tolerance.map(|tolerance| EarlyStop { threshold: 0.5, tolerance });
+            let config = PredictConfig { early_stop, disagreement: true, ..PredictConfig::default() };
+            let forward = ensemble.forward(&config);
+            let plan = Plan::new(PlanSettings { margin: 2, slab: 3, tile: 64, ..small(extent) });
+            let block = plan.blocks().next().unwrap();
+            let grey = ensemble.grey(&volume).unwrap();
+            let prepared = prepare(&volume, Binning::NONE, &block.context, &*grey.apply, &mut Vec::new()).unwrap();
+            let made = forward.block(&block, &prepared, 0..3, &Parts::none(), &mut Duration::default(), &mut |_| true);
+            let Outcome::Done(made) = made.unwrap() else { panic!("not done") };
+            let (rows, columns) = (prepared.rows, prepared.columns);
+            let mut expected = Vec::new();
+            for section in 0..3 {
+                let mut passes: Vec<Vec<f64>> = Vec::new();
+                for member in &forward.members {
+                    let frames = member.model.frames();
+                    let stack = prepared.sections(section + forward.margin - frames.margin(), frames.count());
+                    for &variation in &member.variations {
+                        let (h, w) = if variation.swaps_axes() { (columns, rows) } else { (rows, columns) };
+                        let input = variation.apply(stack, frames.count(), rows, columns);
+                        let answer = member.model.foreground(&input, 1, h, w).unwrap();
+                        passes.push(variation.inverse().apply(&answer, 1, h, w).into_iter().map(f64::from).collect());
+                    }
+                }
+                let count = passes.len() as f64;
+                let [y, x] = forward.core_parts(&block).map(|part| part.bins);
+                for i in y.flat_map(|y| x.clone().map(move |x| y * columns + x)) {
+                    let mean = passes.iter().map(|p| p[i]).sum::<f64>() / count;
+                    let variance = passes.iter().map(|p| (p[i] - mean).powi(2)).sum::<f64>() / count;
+                    expected.push((variance.sqrt() * 255.0).round() as u8);
+                }
+            }
+            let found = bytes(&made.disagreement.unwrap());
+            assert!(found.iter().any(|&v| v > 5), "the passes agree: nothing is tested");
+            assert!(largest_difference(&found, &expected) <= 1);
+            let without = PredictConfig { disagreement: false, ..config };
+            let (probability, _) = run_in_memory(&ensemble, &volume, *plan.settings(), &without, Region::whole(extent));
+            assert_eq!(made.probability, probability, "the probability does not depend on what is kept beside it");
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use deep3m_volume::{Region, Volume, absolute, open, same_place};
+use deep3m_volume::{Region, Volume, VolumeWriter, absolute, open, same_place};
 
 use crate::forward::Forward;
 use crate::grey::Normalise;
@@ -123,6 +123,7 @@ pub fn predict(
         region: config.region,
         variations: config.variations,
         early_stop: config.early_stop,
+        disagreement: config.disagreement,
         batch: config.batch.unwrap_or(1),
         plan: *plan.settings(),
     };
@@ -130,6 +131,9 @@ pub fn predict(
     let mut summary =
         PredictSummary { voxels: region.extent.len() as u64, blocks: blocks.len() as u64, ..PredictSummary::default() };
     let output = Output::new(out, config.region)?;
+    if config.disagreement {
+        output.check_disagreement()?;
+    }
     if output.settle(&identity, config.overwrite)? == Found::Finished {
         observer(PredictEvent::Notice(format!("{}: already complete, nothing to do", out.display())));
         summary.blocks_before = summary.blocks;
@@ -207,7 +211,11 @@ impl Call<'_> {
         observer: &mut dyn FnMut(PredictEvent),
     ) -> Result<Ended, PredictError> {
         let (output, workers) = (self.output, &self.config.workers);
-        let (writer, resumed) = output.open_store(self.identity, self.plan.chunk(), self.volume.info().voxel_size)?;
+        let voxel_size = self.volume.info().voxel_size;
+        let (writer, resumed) = output.open_store(self.identity, self.plan.chunk(), voxel_size)?;
+        let disagreement = self.config.disagreement;
+        let open = || output.open_disagreement(self.identity, self.plan.chunk(), voxel_size);
+        let disagreement = disagreement.then(open).transpose()?;
         let mut notice = |text| observer(PredictEvent::Notice(text));
         let session = Session::open(output.notes(), output.presence(), workers, self.stop, &mut notice)?;
         let Some(session) = session.map(Arc::new) else { return Ok(Ended::Stopped { done: 0 }) };
@@ -230,6 +238,7 @@ impl Call<'_> {
             normalise: self.normalise,
             region: self.region,
             writer: &writer,
+            disagreement: disagreement.as_ref().map(|writer| writer as &dyn VolumeWriter),
             parts: &parts,
             ahead: self.config.ahead(),
         };
@@ -355,6 +364,7 @@ impl Turn<'_> {
             return Ok(Some(Ended::Complete));
         }
         self.job.writer.finish()?;
+        self.job.disagreement.map_or(Ok(()), VolumeWriter::finish)?;
         if self.resumed || self.session.others()? > 0 {
             self.call.output.sweep(Duration::ZERO)?;
         }

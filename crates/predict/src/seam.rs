@@ -75,7 +75,7 @@ pub fn measure_seam(
         return Err(PredictError::Region { path, region, extent });
     }
     let grey = ensemble.grey(volume)?;
-    let forward = ensemble.forward(config);
+    let forward = ensemble.forward(&PredictConfig { disagreement: false, ..config.clone() });
     let half = |bin: u32| HALF * u64::from(bin);
     let start = Index::new(at.z, at.y.saturating_sub(half(binning.y)), at.x.saturating_sub(half(binning.x)));
     let wanted = Extent::new(SECTIONS, at.y + half(binning.y) - start.y, at.x + half(binning.x) - start.x);
@@ -92,7 +92,7 @@ pub fn measure_seam(
     let borders = plan.borders(window);
     let mut near = Sum::default();
     let mut away = Sum::default();
-    let differences = whole.voxels().iter().zip(blocks.voxels().iter()).map(|(a, b)| a.abs_diff(b));
+    let differences = whole.probability.voxels().iter().zip(blocks.voxels().iter()).map(|(a, b)| a.abs_diff(b));
     for (voxel, difference) in window.tiles(Extent::new(1, 1, 1)).zip(differences) {
         let is_near = borders.distance(voxel.start).is_some_and(|distance| distance < NEAR);
         if is_near { &mut near } else { &mut away }.add(difference);

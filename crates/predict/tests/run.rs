@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use deep3m_net::{Frames, NetError, Normalisation};
 use deep3m_predict::{
-    Ensemble, ForegroundModel, HowFar, ModelIdentity, NullModel, PredictConfig, PredictError, PredictEvent,
-    PredictSummary, VariationCount, how_far, predict,
+    DISAGREEMENT, Ensemble, ForegroundModel, HowFar, ModelIdentity, NullModel, PredictConfig, PredictError,
+    PredictEvent, PredictSummary, VariationCount, how_far, predict,
 };
 use deep3m_volume::{
     Binning, Block, Extent, Index, Region, Volume, VolumeSpec, VoxelSize, VoxelType, Voxels, create, fs, open,
@@ -526,5 +526,48 @@ fn who_looks_on_sees_what_is_done() {
         let end = how_far(&out, region).unwrap();
         let all = HowFar { voxels: seen.voxels, voxels_done: seen.voxels };
         assert_eq!(end, (name == "p.zarr").then_some(all), "{name}");
+    }
+}
+
+#[test]
+fn the_disagreement_is_kept_beside_the_blocks_and_survives_interruptions() {
+    let world = World::new();
+    let config = PredictConfig { disagreement: true, ..small() };
+    let (once, again) = (world.path("once.zarr"), world.path("again.zarr"));
+    world.predict(&once, &config).unwrap();
+    for passes in 1.. {
+        match world.predict_until(&again, &config, passes) {
+            Ok(_) => break,
+            Err(PredictError::Interrupted { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    let voxels = |path: &Path| {
+        let volume = open(path).unwrap();
+        assert_eq!(volume.info().extent, EXTENT);
+        assert_eq!(volume.info().voxel_size, world.volume.info().voxel_size);
+        volume.read(Region::whole(EXTENT)).unwrap()
+    };
+    assert_eq!(voxels(&once), voxels(&again));
+    let deviations = voxels(&once.join(DISAGREEMENT));
+    assert_eq!(deviations, voxels(&again.join(DISAGREEMENT)));
+    assert!(deviations.voxels().iter().any(|v| v > 5), "two variations do not agree");
+    let without = world.path("without.zarr");
+    world.predict(&without, &small()).unwrap();
+    assert_eq!(voxels(&without), voxels(&once), "the probability does not depend on it");
+    assert!(!without.join(DISAGREEMENT).exists());
+    assert!(matches!(world.predict(&without, &config), Err(PredictError::AnotherRun { .. })), "another run");
+}
+
+#[test]
+fn the_disagreement_has_no_place_beside_a_copy() {
+    let world = World::new();
+    let config = PredictConfig { disagreement: true, ..small() };
+    let region = Some(Region::new(Index::default(), Extent::new(2, 10, 10)));
+    for (name, config) in [("out.tif", config.clone()), ("out.zarr", PredictConfig { region, ..config })] {
+        let out = world.path(name);
+        let refused = world.predict(&out, &config).unwrap_err();
+        assert!(matches!(refused, PredictError::NoDisagreement { .. }), "{refused}");
+        assert!(!out.exists());
     }
 }

@@ -9,6 +9,7 @@ use deep3m_analyze::{
     AnalyzeError, CountConfig, RoundObjects, TableFormat, count, count_labels, count_range, imod_points,
     learn_diameter, neuroglancer_state, write_overlay,
 };
+use deep3m_predict::DISAGREEMENT;
 use deep3m_volume::{Region, Volume, VoxelSize, VoxelType, as_labels, as_probabilities, fs, same_place};
 use miette::{IntoDiagnostic, Result};
 use serde_json::json;
@@ -56,6 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "LENGTH", value_parser = parse::length, requires = "unbiased")]
     guard: Option<Length>,
     /// Standard deviation of the probability, a volume of the same size: the count is also made one deviation lower and higher
+    /// [default: what predict --disagreement has kept, if it has]
     #[arg(long, value_name = "VOLUME", conflicts_with = "labels")]
     uncertainty: Option<PathBuf>,
     /// Write a picture of each section with the objects on it
@@ -204,7 +206,9 @@ fn labels(args: &Args, volume: &dyn Volume) -> Result<RoundObjects> {
 
 fn probability(args: &Args, volume: &dyn Volume) -> Result<(RoundObjects, Option<(u64, u64)>)> {
     let size = volume.info().voxel_size;
-    let deviation = args.uncertainty.as_deref().map(|path| open(path).map(as_probabilities)).transpose()?;
+    let kept = args.volume.join(DISAGREEMENT);
+    let uncertainty = args.uncertainty.as_deref().or_else(|| kept.is_dir().then_some(&*kept));
+    let deviation = uncertainty.map(|path| open(path).map(as_probabilities)).transpose()?;
     let diameter = match args.diameter {
         Diameter::Given(given) => length(given, size, "--diameter")?,
         Diameter::Auto => learned(args, volume)?,

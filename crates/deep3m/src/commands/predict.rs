@@ -30,6 +30,7 @@ Examples:
   deep3m predict model volume.tif -o result.zarr
   deep3m predict model images/ -o result.tif --variations 1 --frames 1
   deep3m predict model volume.zarr -o result.zarr --variations auto     as many as each section needs
+  deep3m predict model volume.zarr -o result.zarr --disagreement        and how sure it is, for count
   deep3m predict model volume.zarr -o part.zarr --region 0:16,0:512,512:1024
   deep3m predict model volume.zarr -o result.zarr --device cuda:0,cuda:1
   deep3m predict model volume.zarr -o result.zarr --worker 2/8      the third of eight, anywhere
@@ -102,6 +103,10 @@ pub(crate) struct Options {
     /// validation, else 0.5]
     #[arg(long, value_name = "P")]
     pub(crate) threshold: Option<f32>,
+    /// Keep, too, how much the passes disagree about every voxel, in OUT.zarr/disagreement: the standard deviation of the
+    /// probability over variations and models, value / 255. count takes it for its error bars
+    #[arg(long)]
+    pub(crate) disagreement: bool,
     /// Predict only this part; ends are outside
     #[arg(long, value_name = "z0:z1,y0:y1,x0:x1")]
     pub(crate) region: Option<Region>,
@@ -161,6 +166,9 @@ impl Options {
                 self.variations
             );
         }
+        if self.layout == Layout::Cdeep3m && self.disagreement {
+            miette::bail!("--layout cdeep3m: found --disagreement; CDeep3M keeps none");
+        }
         if self.layout == Layout::Cdeep3m && (self.tile.is_some() || self.halo.is_some() || self.seam) {
             miette::bail!(
                 "--layout cdeep3m: found --tile, --halo or --seam; its blocks are CDeep3M's and cannot be changed"
@@ -173,6 +181,7 @@ impl Options {
                 Passes::Count(count) => count,
             },
             early_stop: if auto { Some(self.early_stop(model)?) } else { None },
+            disagreement: self.disagreement,
             region: self.region,
             tile: self.tile,
             halo: self.halo,
